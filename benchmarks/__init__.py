@@ -1,0 +1,1 @@
+"""Side-by-side timings of functrace and its peers: ``python -m benchmarks``."""

@@ -1,0 +1,200 @@
+"""What the public transformations share: argument handling, ownership of results, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from functrace import tree
+from functrace.core.aval import ShapedArray, is_array_like, typeof
+from functrace.core.trace import Tracer
+from functrace.dtypes import check_supported, float0, is_inexact
+from functrace.errors import DTypeError, ShapeError, StructureError, compose
+from functrace.ops.creation import convert_element_type, zeros_like_aval
+from functrace.source_info import describe_function
+
+__all__ = [
+    "Leaf",
+    "Owner",
+    "argument_leaf",
+    "cast_like",
+    "check_same_structure",
+    "leaf_place",
+    "normalize_argnums",
+    "require_callable",
+    "zero_gradient",
+]
+
+_PYTHON = (bool, int, float, complex)
+
+
+def require_callable(fun: Any, what: str) -> None:
+    """Raise unless ``fun`` can be called."""
+    if not callable(fun):
+        raise TypeError(
+            compose(
+                f"{what} takes a function; it was given {fun!r} of type {type(fun).__name__}.",
+                then=f"{what}(f)(x) instead of {what}(f(x)).",
+            )
+        )
+
+
+def normalize_argnums(
+    argnums: int | Sequence[int], count: int, what: str, fun: Any
+) -> tuple[int, ...]:
+    """Return the positions ``argnums`` names, counted from 0.
+
+    Raises:
+        ValueError: a position is out of range, or named twice.
+    """
+    try:
+        numbers = (argnums,) if isinstance(argnums, (int, np.integer)) else tuple(argnums)
+        numbers = tuple(n.__index__() for n in numbers)
+    except (TypeError, AttributeError):
+        raise TypeError(
+            f"{what}: argnums must be an integer or a sequence of integers, not {argnums!r}."
+        ) from None
+    result = tuple(n + count if n < 0 else n for n in numbers)
+    if any(not 0 <= n < count for n in result) or len(set(result)) != len(result):
+        raise ValueError(
+            compose(
+                f"{what} of {describe_function(fun)}: argnums={argnums} doesn't fit a call with "
+                f"{count} positional argument{'s' * (count != 1)}.",
+                then="argnums counts positional arguments from 0; pass differentiated arguments "
+                "by position.",
+            )
+        )
+    return result
+
+
+def leaf_place(argnum: int, path: Any) -> str:
+    """Return how a message names a leaf of a positional argument: ``argument 1['w']``."""
+    return f"argument {argnum}{tree.keystr(path)}"
+
+
+class Leaf(NamedTuple):
+    """A leaf of an argument as an array or a tracer, and whether it was a Python number."""
+
+    value: Any
+    weak: bool
+
+
+def argument_leaf(value: Any, where: Callable[[], str]) -> Leaf:
+    """Turn a leaf into what transformations work on: a tracer, an ndarray or a NumPy scalar.
+
+    Raises:
+        DTypeError: it is no array, or one of an unsupported dtype; ``where()`` names it.
+    """
+    if isinstance(value, Tracer):
+        return Leaf(value, value.weak_type)
+    kind = type(value)
+    if kind is np.ndarray or isinstance(value, np.generic):
+        if not value.dtype.isnative or value.dtype.kind not in "fciub":
+            check_supported(value.dtype, where())
+            value = np.asarray(value, value.dtype.newbyteorder("="))
+        return Leaf(value, False)
+    if kind in _PYTHON or isinstance(value, _PYTHON):
+        return Leaf(np.asarray(value)[()], True)
+    if hasattr(value, "__array__") or isinstance(value, np.ndarray):
+        array = np.asarray(value)
+        check_supported(array.dtype, where())
+        return Leaf(array, False)
+    raise DTypeError(
+        compose(
+            f"{where()} is {value!r} of type {kind.__name__}, not an array.",
+            "functrace works on ndarrays, NumPy scalars and Python numbers, in any pytree.",
+            "convert it with np.asarray, register its class as a pytree, or don't make it a "
+            "traced argument (argnums, in_axes, static_argnums, or a closure).",
+        )
+    )
+
+
+class Owner:
+    """Hands out results that share memory with nothing the caller can see."""
+
+    __slots__ = ("taken",)
+
+    def __init__(self, *groups: Sequence[Any]) -> None:
+        self.taken = {id(value) for group in groups for value in group}
+
+    def own(self, value: Any) -> Any:
+        """Return a computed value: NumPy scalars for 0-d, a fresh writable array otherwise."""
+        if type(value) is np.ndarray:
+            if value.ndim == 0:
+                return value[()]
+            if value.base is not None or id(value) in self.taken or not value.flags.writeable:
+                value = value.copy()
+            self.taken.add(id(value))
+        return value
+
+    def own_foreign(self, value: Any) -> Any:
+        """Return a value the function returned untraced: arrays are always copied."""
+        if type(value) is np.ndarray:
+            return value.copy() if value.ndim else value[()]
+        if isinstance(value, _PYTHON):
+            return np.asarray(value)[()]
+        return value
+
+
+def zero_gradient(aval: ShapedArray) -> Any:
+    """Return the gradient of a value nothing depends on."""
+    if is_inexact(aval.dtype):
+        return zeros_like_aval(aval)
+    return np.zeros(aval.shape, float0)
+
+
+def cast_like(value: Any, aval: ShapedArray, what: str, where: str) -> Any:
+    """Return a given tangent or cotangent as the type of the value it belongs to.
+
+    Python numbers and other real dtypes are cast; a Python number stands for every element
+    only when the value is 0-d.
+
+    Raises:
+        ShapeError: the shapes differ.
+        DTypeError: it isn't numeric, or is complex where the value is real.
+    """
+    if not is_array_like(value) and not hasattr(value, "__array__"):
+        raise DTypeError(f"{what} {where} is {value!r}, not an array of type {aval}.")
+    leaf = argument_leaf(value, lambda: f"{what} {where}").value
+    if leaf.shape != aval.shape:
+        raise ShapeError(
+            compose(
+                f"{what} {where} has shape {leaf.shape}.",
+                f"the value it belongs to has shape {aval.shape}.",
+                f"a {what} of that shape (np.ones_like, np.broadcast_to).",
+            )
+        )
+    if leaf.dtype == aval.dtype:
+        return leaf
+    if leaf.dtype.kind == "c" and aval.dtype.kind != "c":
+        raise DTypeError(
+            compose(
+                f"{what} {where} has dtype {leaf.dtype}.",
+                f"the value it belongs to is real, of dtype {aval.dtype}.",
+                "its real part.",
+            )
+        )
+    return convert_element_type(leaf, aval.dtype)
+
+
+def check_same_structure(given: Any, wanted: Any, what: str) -> None:
+    """Raise unless two structures agree.
+
+    Raises:
+        StructureError: with both structures.
+    """
+    if given != wanted:
+        raise StructureError(
+            compose(
+                f"{what} has structure {given}.",
+                f"it must have the structure {wanted}.",
+                "the same containers, keys and lengths.",
+            )
+        )
+
+
+def strong_type(value: Any) -> ShapedArray:
+    """Return the abstract value without weakness."""
+    return typeof(value).strong()

@@ -1,0 +1,1 @@
+"""From a jaxpr to machine code: one stage a file, in pipeline order."""

@@ -1,0 +1,315 @@
+"""What the stages hand to each other: arrays, reads of them, operations, groups, memory.
+
+    jaxpr -> operations over arrays (views resolved into reads) -> groups -> memory -> kernels
+
+An `Array` is a row-major buffer-to-be. A view makes no array: it is a `Read`, an array seen through
+other strides. A `Number` is a scalar constant of any shape. Everything is plain data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from functrace.core.aval import Shape, ShapedArray
+from functrace.core.jaxpr import JaxprEqn
+from functrace.core.lowering import Lowering
+
+__all__ = [
+    "Array",
+    "Group",
+    "Memory",
+    "Number",
+    "Op",
+    "Operand",
+    "Output",
+    "Plan",
+    "Read",
+    "contiguous_strides",
+    "squeeze",
+]
+
+DType = np.dtype[Any]
+
+
+def contiguous_strides(shape: Shape) -> Shape:
+    """Return the row-major strides of a shape, in elements.
+
+    >>> contiguous_strides((2, 3, 4))
+    (12, 4, 1)
+    """
+    strides = [1] * len(shape)
+    for i in range(len(shape) - 2, -1, -1):
+        strides[i] = strides[i + 1] * shape[i + 1]
+    return tuple(strides)
+
+
+def squeeze(shape: Shape) -> Shape:
+    """Return a shape without its axes of size 1: the space that loops run over."""
+    return tuple(n for n in shape if n != 1)
+
+
+@dataclass(eq=False, slots=True)
+class Array:
+    """A row-major array in memory.
+
+    Attributes:
+        index: its number, in order of making.
+        shape: its extents.
+        dtype: its dtype.
+        kind: "input", "constant", "temporary" or "output".
+        value: a constant's value.
+        op: what makes a temporary or an output.
+    """
+
+    index: int
+    shape: Shape
+    dtype: DType
+    kind: str
+    value: np.ndarray[Any, Any] | None = None
+    op: Op | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes."""
+        return self.size * self.dtype.itemsize
+
+    def read(self) -> Read:
+        """Return the read of the whole array as it is."""
+        return Read(self, self.shape, contiguous_strides(self.shape), 0)
+
+    def __str__(self) -> str:
+        return f"{_LETTERS[self.kind]}{self.index}"
+
+
+_LETTERS = {"input": "in", "constant": "const", "temporary": "t", "output": "out"}
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An array seen through strides, counted in elements: what a chain of views comes to."""
+
+    array: Array
+    shape: Shape
+    strides: Shape
+    offset: int
+
+    @property
+    def dtype(self) -> DType:
+        """The dtype of the elements."""
+        return self.array.dtype
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is the array's elements, all of them, in their own order."""
+        if self.offset or math.prod(self.shape) != self.array.size:
+            return False
+        expected = 1
+        for n, stride in zip(reversed(self.shape), reversed(self.strides)):
+            if n == 0:
+                return True
+            if n != 1:
+                if stride != expected:
+                    return False
+                expected *= n
+        return True
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether element i of the space of its shape is element i of the array's."""
+        if self.shape == self.array.shape or squeeze(self.shape) == squeeze(self.array.shape):
+            return self.whole
+        return False
+
+    def space_strides(self) -> Shape:
+        """Return the strides along the axes that aren't of size 1."""
+        return tuple(s for s, n in zip(self.strides, self.shape) if n != 1)
+
+    def __str__(self) -> str:
+        if self.whole and self.shape == self.array.shape:
+            return str(self.array)
+        strides = ",".join(map(str, self.strides))
+        offset = f"+{self.offset}" if self.offset else ""
+        return f"{self.array}[{','.join(map(str, self.shape))} by {strides}{offset}]"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Number:
+    """One constant, of a shape."""
+
+    value: np.generic
+    shape: Shape
+
+    @property
+    def dtype(self) -> DType:
+        """The dtype."""
+        return self.value.dtype
+
+    def __str__(self) -> str:
+        shape = f"[{','.join(map(str, self.shape))}]" if self.shape else ""
+        return f"{self.value.item()!r}:{self.dtype.name}{shape}"
+
+
+Operand = Read | Number
+
+
+@dataclass(eq=False, slots=True)
+class Op:
+    """An equation whose operands are reads. Copies that the compiler adds have no equation."""
+
+    index: int
+    name: str
+    lowering: Lowering
+    operands: list[Operand]
+    outs: list[Array]
+    params: dict[str, Any]
+    eqn: JaxprEqn | None = None
+
+    @property
+    def avals_in(self) -> list[ShapedArray]:
+        """The types of the operands."""
+        return [ShapedArray(x.shape, x.dtype) for x in self.operands]
+
+    @property
+    def avals_out(self) -> list[ShapedArray]:
+        """The types of the results."""
+        return [ShapedArray(x.shape, x.dtype) for x in self.outs]
+
+    @property
+    def reads(self) -> list[Read]:
+        """The operands that are in memory."""
+        return [x for x in self.operands if isinstance(x, Read)]
+
+    def __str__(self) -> str:
+        outs = ", ".join(f"{a}:{a.dtype.name}[{','.join(map(str, a.shape))}]" for a in self.outs)
+        return f"{outs} = {self.name} {' '.join(map(str, self.operands))}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A result: an array's elements under a shape; a copy when the array isn't its own."""
+
+    array: Array
+    shape: Shape
+    copy: bool
+
+
+@dataclass(eq=False, slots=True)
+class Program:
+    """Operations over arrays: the simplified jaxpr with its views resolved."""
+
+    inputs: list[Array]
+    constants: list[Array]
+    ops: list[Op]
+    outputs: list[Output]
+
+    def __str__(self) -> str:
+        lines = [f"{a} = {a.dtype.name}{list(a.shape)}" for a in (*self.inputs, *self.constants)]
+        lines += [str(op) for op in self.ops]
+        outs = (f"{o.array}{' (copied)' if o.copy else ''}" for o in self.outputs)
+        return "\n".join([*lines, f"return {', '.join(outs)}"])
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    """Operations that become one step.
+
+    Attributes:
+        index: its number.
+        kind: "loop", "nest" or "library".
+        space: the extents that a loop group runs over, none of them 1.
+        axes: which of them its folds reduce.
+        body: operations at each point of the space.
+        folds: reductions over ``axes`` of what the body computes or reads.
+        epilogue: operations at each point of the space that is left.
+        stores: the arrays that are wanted outside.
+    """
+
+    index: int
+    kind: str
+    space: Shape = ()
+    axes: tuple[int, ...] = ()
+    body: list[Op] = field(default_factory=list)
+    folds: list[Op] = field(default_factory=list)
+    epilogue: list[Op] = field(default_factory=list)
+    stores: list[Array] = field(default_factory=list)
+
+    @property
+    def ops(self) -> list[Op]:
+        """All of its operations, in order."""
+        return [*self.body, *self.folds, *self.epilogue]
+
+    @property
+    def kept(self) -> Shape:
+        """The space that the folds leave."""
+        return tuple(n for i, n in enumerate(self.space) if i not in self.axes)
+
+    def loads(self) -> list[Read]:
+        """Return what it reads from memory."""
+        made = {a for op in self.ops for a in op.outs}
+        return [r for op in self.ops for r in op.reads if r.array not in made]
+
+    def __str__(self) -> str:
+        head = f"group {self.index}: {self.kind}"
+        if self.kind == "loop":
+            head += f" over {list(self.space)}"
+            head += f" folding axes {list(self.axes)}" if self.folds else ""
+        lines = [head, *(f"    {op}" for op in self.body)]
+        lines += [f"    fold {op}" for op in self.folds]
+        lines += [f"    then {op}" for op in self.epilogue]
+        return "\n".join([*lines, f"    store {', '.join(map(str, self.stores))}"])
+
+
+@dataclass(eq=False, slots=True)
+class Memory:
+    """Where arrays live: frame slots, and offsets in the arena.
+
+    Attributes:
+        slots: the slot of each array.
+        n_slots: how many there are; slot 0 is the error cell's.
+        offsets: slot -> byte offset in the arena, of the temporaries.
+        arena_bytes: the size of the arena.
+        scratch: group index -> slots of the temporaries inside it.
+        reused: an array written over another, elementwise.
+    """
+
+    slots: dict[Array, int]
+    n_slots: int
+    offsets: dict[int, int]
+    arena_bytes: int
+    scratch: dict[int, list[int]]
+    reused: dict[Array, Array]
+
+
+@dataclass(eq=False, slots=True)
+class Plan:
+    """A program, its groups in running order, and its memory."""
+
+    program: Program
+    groups: list[Group]
+    memory: Memory
+
+    def __str__(self) -> str:
+        m = self.memory
+        lines = [f"{m.n_slots} slots, arena of {m.arena_bytes} bytes"]
+        for array, slot in m.slots.items():
+            at = f" at {m.offsets[slot]}" if slot in m.offsets else ""
+            over = f" over {m.reused[array]}" if array in m.reused else ""
+            lines.append(
+                f"  slot {slot}: {array} {array.dtype.name}{list(array.shape)}{at}{over}"
+            )
+        return "\n".join([*lines, *map(str, self.groups)])
+
+
+def arrays_of(operands: Sequence[Operand]) -> list[Array]:
+    """Return the arrays that operands read."""
+    return [x.array for x in operands if isinstance(x, Read)]

@@ -1,0 +1,90 @@
+"""Settings of the library, read from the environment once and changed through ``config``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+__all__ = ["Config", "config"]
+
+
+def _flag(name: str, default: bool) -> bool:
+    value = os.environ.get(name)
+    return default if value is None else value.strip().lower() not in ("", "0", "false", "no", "off")
+
+
+def _optional_int(name: str) -> int | None:
+    value = os.environ.get(name, "").strip()
+    return int(value) if value else None
+
+
+@dataclass
+class Config:
+    """The library's settings; ``with config.override(checks=True): ...`` changes some for a while.
+
+    Attributes:
+        checks: check every jaxpr and plan a transformation makes (``FUNCTRACE_CHECKS``).
+        disable_jit: run jitted functions as Python (``FUNCTRACE_DISABLE_JIT``).
+        full_tracebacks: keep functrace's own frames (``FUNCTRACE_FULL_TRACEBACKS``).
+        threads: most threads a program may use; None is every CPU the process may run on
+            (``FUNCTRACE_THREADS``).
+        backend: ``"llvm"`` emits kernels directly; ``"numba"`` compiles their printed Numba
+            source instead; ``"python"`` runs that source as it stands (``FUNCTRACE_BACKEND``).
+        cache_dir: where compiled kernels are kept; None is the user's cache directory
+            (``FUNCTRACE_CACHE_DIR``).
+        log_compiles: print a line for each program that is compiled (``FUNCTRACE_LOG_COMPILES``).
+
+    Example:
+        >>> from functrace.config import config
+        >>> with config.override(disable_jit=True):
+        ...     config.disable_jit
+        True
+    """
+
+    checks: bool = False
+    disable_jit: bool = False
+    full_tracebacks: bool = False
+    threads: int | None = None
+    backend: str = "llvm"
+    cache_dir: str | None = None
+    log_compiles: bool = False
+
+    @classmethod
+    def from_environment(cls) -> Config:
+        """Return the settings that the environment variables ask for."""
+        return cls(
+            checks=_flag("FUNCTRACE_CHECKS", False),
+            disable_jit=_flag("FUNCTRACE_DISABLE_JIT", False),
+            full_tracebacks=_flag("FUNCTRACE_FULL_TRACEBACKS", False),
+            threads=_optional_int("FUNCTRACE_THREADS"),
+            backend=os.environ.get("FUNCTRACE_BACKEND", "llvm"),
+            cache_dir=os.environ.get("FUNCTRACE_CACHE_DIR") or None,
+            log_compiles=_flag("FUNCTRACE_LOG_COMPILES", False),
+        )
+
+    def update(self, name: str, value: object) -> None:
+        """Set one setting by name; JAX's own names (``jax_enable_x64``, ...) are accepted no-ops."""
+        if name.startswith("jax_"):
+            return
+        if name not in {f.name for f in fields(self)}:
+            known = ", ".join(f.name for f in fields(self))
+            raise AttributeError(f"config has no setting {name!r}. Try: one of {known}.")
+        setattr(self, name, value)
+
+    @contextlib.contextmanager
+    def override(self, **settings: Any) -> Iterator[Config]:
+        """Change some settings inside a ``with`` block."""
+        saved = replace(self)
+        for name, value in settings.items():
+            self.update(name, value)
+        try:
+            yield self
+        finally:
+            for f in fields(self):
+                setattr(self, f.name, getattr(saved, f.name))
+
+
+config = Config.from_environment()

@@ -1,0 +1,1 @@
+"""Primitives that hold jaxprs, in the same form as ``ops``."""

@@ -1,0 +1,91 @@
+"""Arrays a jitted function captured: copied when traced, compared when called."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from functrace.errors import CapturedArrayChangedError, compose
+from functrace.source_info import describe_function
+
+__all__ = ["CapturedArrays"]
+
+FULL_COMPARISON = 64 * 1024
+_SAMPLES = 1024
+
+
+class CapturedArrays:
+    """The writable arrays of a trace's constants, with what they held then.
+
+    Arrays up to 64 KiB are compared in full; larger ones by a fingerprint of 1,024 elements
+    spread evenly, and of the first and last ones.
+    """
+
+    def __init__(self, fun: Any, consts: Sequence[Any]) -> None:
+        self.fun = fun
+        self.kept: list[tuple[Any, Any]] = []
+        self.snapshots: list[Any] = []
+        for const in consts:
+            if type(const) is np.ndarray:
+                snapshot = const.copy()
+                snapshot.flags.writeable = False
+                if _may_change(const):
+                    kept = snapshot if const.nbytes <= FULL_COMPARISON else _fingerprint(const)
+                    self.kept.append((const, kept))
+                const = snapshot
+            self.snapshots.append(const)
+
+    def check(self) -> None:
+        """Raise when one of the arrays has changed.
+
+        Raises:
+            CapturedArrayChangedError: naming the variable.
+        """
+        for array, kept in self.kept:
+            if isinstance(kept, bytes):
+                same = _fingerprint(array) == kept
+            else:
+                same = array.tobytes() == kept.tobytes()
+            if not same:
+                name = _variable_name(self.fun, array)
+                raise CapturedArrayChangedError(
+                    compose(
+                        f"{describe_function(self.fun)} captured the array {name} (shape "
+                        f"{array.shape}, dtype {array.dtype}), which has changed since it was "
+                        "traced.",
+                        "jit compiles captured arrays into the program as constants.",
+                        "pass the array as an argument, or call .clear_cache() after the change.",
+                    )
+                )
+
+
+def _may_change(array: Any) -> bool:
+    while type(array) is np.ndarray:
+        if array.flags.writeable:
+            return True
+        array = array.base
+    return array is not None
+
+
+def _fingerprint(array: Any) -> bytes:
+    flat = array.reshape(-1) if array.flags.c_contiguous else array.ravel()
+    step = max(1, flat.size // _SAMPLES)
+    picked = np.concatenate([flat[::step], flat[:16], flat[-16:]])
+    return hashlib.blake2b(picked.tobytes(), digest_size=16).digest()
+
+
+def _variable_name(fun: Any, array: Any) -> str:
+    """Return the name under which the function sees the array."""
+    inner = getattr(fun, "__wrapped__", fun)
+    code = getattr(inner, "__code__", None)
+    if code is not None:
+        for name, cell in zip(code.co_freevars, inner.__closure__ or ()):
+            if cell.cell_contents is array:
+                return repr(name)
+        for name in code.co_names:
+            if inner.__globals__.get(name) is array:
+                return repr(name)
+    return "(unnamed)"

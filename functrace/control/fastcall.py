@@ -1,0 +1,167 @@
+"""The steady state of a jitted call: code generated for one tree structure.
+
+A call goes: take the leaves out of the arguments, hand them to the native program (which checks
+their types), build the output tree. For the built-in containers this is straight-line Python made
+for the structure at hand; other containers go through optree. Anything unexpected is a ``MISS``,
+and the caller takes the general path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from functrace import tree
+from functrace.compiler.pipeline import Compiled
+from functrace.control.captured import CapturedArrays
+from functrace.control.signature import Statics
+
+__all__ = ["MISS", "make_fast_call"]
+
+MISS = object()
+"""What a fast call returns when the call isn't the one it was made for."""
+
+FastCall = Callable[[Sequence[Any], dict[str, Any]], Any]
+
+
+class _Writer:
+    """Collects the lines of the generated function and the values it refers to."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.values: dict[str, Any] = {"MISS": MISS}
+        self.leaves: list[str] = []
+        self.count = 0
+
+    def name(self, stem: str) -> str:
+        """Return a new name."""
+        self.count += 1
+        return f"{stem}{self.count}"
+
+    def keep(self, value: Any) -> str:
+        """Return a name for a value."""
+        name = self.name("v")
+        self.values[name] = value
+        return name
+
+    def miss_unless(self, condition: str) -> None:
+        """Give up unless a condition holds."""
+        self.lines.append(f"if not ({condition}): return MISS")
+
+    def read(self, place: str, example: Any) -> None:
+        """Take the leaves out of the value at ``place``, of the structure of ``example``."""
+        kind = type(example)
+        if example is None:
+            self.miss_unless(f"{place} is None")
+        elif kind in (tuple, list):
+            self.miss_unless(f"type({place}) is {kind.__name__} and len({place}) == {len(example)}")
+            for i, child in enumerate(example):
+                self.read_child(f"{place}[{i}]", child)
+        elif kind is dict:
+            self.miss_unless(f"type({place}) is dict and len({place}) == {len(example)}")
+            for key in sorted(example, key=_dict_order(example)):
+                self.read_child(f"{place}[{self.constant(key)}]", example[key])
+        elif tree.structure(example) == tree.structure(0):
+            self.leaves.append(place)
+        else:
+            self.read_any(place, example)
+
+    def read_child(self, place: str, example: Any) -> None:
+        """Read a child; containers get a name of their own first."""
+        if tree.structure(example) == tree.structure(0):
+            self.leaves.append(place)
+            return
+        name = self.name("t")
+        self.lines.append(f"{name} = {place}")
+        self.read(name, example)
+
+    def read_any(self, place: str, example: Any) -> None:
+        """Read a container of another class through optree."""
+        flat, treedef = tree.flatten(example)
+        name = self.name("t")
+        flatten, wanted = self.keep(tree.flatten), self.keep(treedef)
+        self.lines.append(f"{name}, d = {flatten}({place})")
+        self.miss_unless(f"d == {wanted}")
+        self.leaves += [f"{name}[{i}]" for i in range(len(flat))]
+
+    def constant(self, value: Any) -> str:
+        """Return the text of a dict key."""
+        return repr(value) if type(value) in (str, int, bool) else self.keep(value)
+
+    def build(self, example: Any) -> str:
+        """Return the expression of an output tree, whose example's leaves are positions."""
+        kind = type(example)
+        if kind is int:
+            return f"out[{example}]"
+        if example is None:
+            return "None"
+        if kind is tuple:
+            return f"({''.join(self.build(c) + ', ' for c in example)})"
+        if kind is list:
+            return f"[{', '.join(self.build(c) for c in example)}]"
+        if kind is dict:
+            items = (f"{self.constant(k)}: {self.build(c)}" for k, c in example.items())
+            return f"{{{', '.join(items)}}}"
+        flat, treedef = tree.flatten(example)
+        return f"{self.keep(treedef.unflatten)}([{', '.join(f'out[{i}]' for i in flat)}])"
+
+
+def _dict_order(example: dict[Any, Any]) -> Callable[[Any], int]:
+    """Return optree's order of the keys of a dict."""
+    positions = tree.unflatten(
+        tree.structure(example, is_leaf=lambda x: x is not example),
+        range(len(example)),
+    )
+    return lambda key: int(positions[key])
+
+
+def make_fast_call(
+    statics: Statics,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    out_tree: Any,
+    program: Compiled,
+    captured: CapturedArrays,
+) -> FastCall:
+    """Return the fast path for calls like this one.
+
+    Args:
+        statics: which arguments are static.
+        args: the positional arguments of the call.
+        kwargs: its keyword arguments.
+        out_tree: the structure of the output.
+        program: the compiled program; its native call checks the leaves.
+        captured: arrays to compare before each call.
+    """
+    writer = _Writer()
+    writer.miss_unless(f"len(args) == {len(args)} and len(kwargs) == {len(kwargs)}")
+    for i, arg in enumerate(args):
+        _read_argument(writer, f"args[{i}]", arg, i in statics.argnums)
+    flat_order = sorted(kwargs)
+    for key in flat_order:
+        _read_argument(writer, f"kwargs[{key!r}]", kwargs[key], key in statics.argnames)
+    if captured.kept:
+        writer.lines.append(f"{writer.keep(captured.check)}()")
+    call = writer.keep(program.program.call)
+    writer.lines.append(f"out = {call}({', '.join(writer.leaves)})")
+    writer.lines.append("if out is None: return MISS")
+    result = writer.build(out_tree.unflatten(range(out_tree.num_leaves)))
+    body = "\n        ".join([*writer.lines, f"return {result}"])
+    source = (
+        "def fast_call(args, kwargs):\n"
+        f"    try:\n        {body}\n"
+        "    except LOOKUP:\n        return MISS\n"
+    )
+    writer.values["LOOKUP"] = KeyError
+    namespace = dict(writer.values)
+    exec(compile(source, "<functrace fast call>", "exec"), namespace)
+    return namespace["fast_call"]  # type: ignore[no-any-return]
+
+
+def _read_argument(writer: _Writer, place: str, arg: Any, static: bool) -> None:
+    if static:
+        kind, value = writer.keep(type(arg)), writer.keep(arg)
+        writer.miss_unless(f"type({place}) is {kind} and {place} == {value}")
+    else:
+        example, treedef = tree.flatten(arg)
+        writer.read_child(place, treedef.unflatten([0] * len(example)))

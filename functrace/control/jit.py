@@ -1,0 +1,293 @@
+"""jit: trace once per signature, compile, and call the machine code ever after."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from functrace import tree
+from functrace.api_util import argument_leaf, require_callable
+from functrace.config import config
+from functrace.control.captured import CapturedArrays
+from functrace.control.fastcall import MISS, make_fast_call
+from functrace.control.jit_primitive import bind_jit, compiled
+from functrace.control.signature import CallSignature, ReadCall, Statics, read_call
+from functrace.control.stages import Lowered, Traced
+from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from functrace.core.trace import EVAL, Tracer, state
+from functrace.interpreters.staging import stage
+from functrace.source_info import api_boundary, describe_function
+
+__all__ = ["JitFunction", "jit", "named_call"]
+
+
+class _TraceOf:
+    """One signature of a jitted function: its jaxpr, and the structure of its output.
+
+    ``tracer_consts`` are values of outer transformations the function closes over; they are the
+    jaxpr's first inputs.
+    """
+
+    def __init__(self, fun: Any, call: ReadCall, name: str) -> None:
+        out_tree: Any = None
+
+        def flat_fun(*leaves: Any) -> list[Any]:
+            nonlocal out_tree
+            args, kwargs = call.rebuild(leaves)
+            outs, out_tree = tree.flatten(fun(*args, **kwargs))
+            where = f"an output of {describe_function(fun)}"
+            return [argument_leaf(o, lambda: where).value for o in outs]
+
+        closed = stage(flat_fun, call.avals, name)
+        self.name = name
+        self.out_tree = out_tree
+        self.captured = CapturedArrays(fun, closed.consts)
+        self.closed, self.tracer_consts = _hoist_tracers(closed, self.captured.snapshots)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether later calls may use it: it holds no value of an outer transformation."""
+        return not self.tracer_consts
+
+
+def _hoist_tracers(closed: ClosedJaxpr, consts: Sequence[Any]) -> tuple[ClosedJaxpr, list[Any]]:
+    """Turn constants that are tracers into leading inputs."""
+    jaxpr = closed.jaxpr
+    pairs = list(zip(jaxpr.constvars, consts))
+    hoisted = [(v, c) for v, c in pairs if isinstance(c, Tracer)]
+    kept = [(v, c) for v, c in pairs if not isinstance(c, Tracer)]
+    jaxpr.constvars = [v for v, _ in kept]
+    jaxpr.invars = [*(v for v, _ in hoisted), *jaxpr.invars]
+    return ClosedJaxpr(jaxpr, [c for _, c in kept]), [c for _, c in hoisted]
+
+
+class JitFunction:
+    """A function compiled by ``jit``; call it like the original."""
+
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        static_argnums: int | Iterable[int] | None = None,
+        static_argnames: str | Iterable[str] | None = None,
+        donate_argnums: int | Iterable[int] | None = None,
+        donate_argnames: str | Iterable[str] | None = None,
+        inline: bool = False,
+    ) -> None:
+        functools.update_wrapper(self, fun)
+        self._fun = fun
+        self._name = str(getattr(fun, "__name__", type(fun).__name__))
+        self._statics = Statics(fun, static_argnums, static_argnames)
+        self._donated = Statics(fun, donate_argnums, donate_argnames)
+        self._inline = inline
+        self._traces: dict[CallSignature, _TraceOf] = {}
+        self._fast: Any = None
+        self._fast_calls: dict[CallSignature, Any] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the compiled function, tracing and compiling it first for a new signature."""
+        fast = self._fast
+        if fast is not None and state.trace is EVAL:
+            result = fast(args, kwargs)
+            if result is not MISS:
+                return result
+        return self._call(args, kwargs)
+
+    @api_boundary
+    def _call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        if config.disable_jit:
+            return self._fun(*args, **kwargs)
+        call = self._read(args, kwargs)
+        traced = self._trace(call)
+        traced.captured.check()
+        if state.trace is EVAL and traced.reusable:
+            return self._run(call, traced, args, kwargs)
+        leaves = [*traced.tracer_consts, *call.leaves]
+        if self._inline:
+            outs = eval_jaxpr(traced.closed.jaxpr, traced.closed.consts, *leaves)
+        else:
+            outs = bind_jit(traced.closed, self._name, leaves)
+        return traced.out_tree.unflatten(outs)
+
+    def _run(
+        self, call: ReadCall, traced: _TraceOf, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        donated = self._donated_leaves(args, kwargs)
+        program = compiled(traced.closed, self._name)
+        outs = program(*call.leaves)
+        if any(donated):
+            _reuse_donated(call.leaves, donated, outs)
+        elif not config.log_compiles:
+            self._fast = self._fast_calls.get(call.key)
+            if self._fast is None:
+                self._fast = make_fast_call(
+                    self._statics, args, kwargs, traced.out_tree, program, traced.captured
+                )
+                self._fast_calls[call.key] = self._fast
+        return traced.out_tree.unflatten(outs)
+
+    def _read(self, args: Sequence[Any], kwargs: dict[str, Any]) -> ReadCall:
+        return read_call(self._fun, self._statics, args, kwargs)
+
+    def _donated_leaves(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[bool]:
+        if not self._donated:
+            return []
+        donated: list[bool] = []
+        for i, arg in enumerate(args):
+            if i not in self._statics.argnums:
+                donated += [i in self._donated.argnums] * len(tree.leaves(arg))
+        for key in kwargs:
+            if key not in self._statics.argnames:
+                donated += [key in self._donated.argnames] * len(tree.leaves(kwargs[key]))
+        return donated
+
+    def _trace(self, call: ReadCall) -> _TraceOf:
+        known = self._traces.get(call.key)
+        if known is None:
+            known = _TraceOf(self._fun, call, self._name)
+            if known.reusable:
+                self._traces[call.key] = known
+        return known
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Bind as a method; ``self`` must be a pytree or static (``static_argnums=0``)."""
+        return self if instance is None else types.MethodType(self, instance)
+
+    @api_boundary
+    def trace(self, *args: Any, **kwargs: Any) -> Traced:
+        """Trace for these arguments (arrays or ``ShapeDtypeStruct``) without running.
+
+        Example:
+            >>> print(jit(lambda x: x + 1.0).trace(2.0).jaxpr)
+            { lambda ; a:f64[]. let
+                b:f64[] = add a 1.0:f64[]
+              in (b,) }
+        """
+        call = self._read(args, kwargs)
+        traced = self._trace(call)
+        return Traced(traced.closed, traced.out_tree, call.key, self._name, self)
+
+    @api_boundary
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """Trace and prepare for compilation; ``.as_text(stage)`` shows any stage."""
+        return self.trace(*args, **kwargs).lower()
+
+    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the tree of output types for these arguments."""
+        traced = self.trace(*args, **kwargs)
+        return traced.out_info
+
+    def clear_cache(self) -> None:
+        """Forget every trace and compiled program of this function."""
+        self._traces.clear()
+        self._fast_calls.clear()
+        self._fast = None
+
+    def _cache_size(self) -> int:
+        return len(self._traces)
+
+    def __repr__(self) -> str:
+        return f"<jit of {describe_function(self._fun)}>"
+
+
+def _reuse_donated(leaves: Sequence[Any], donated: Sequence[bool], outs: list[Any]) -> None:
+    """Return donated arrays as the outputs of their type, overwritten."""
+    free = [
+        a
+        for a, d in zip(leaves, donated)
+        if d and type(a) is np.ndarray and a.flags.writeable and a.ndim
+    ]
+    for i, out in enumerate(outs):
+        for k, array in enumerate(free):
+            if type(out) is np.ndarray and (out.shape, out.dtype) == (array.shape, array.dtype):
+                np.copyto(array, out)
+                outs[i] = free.pop(k)
+                break
+
+
+def jit(fun: Any = None, /, **options: Any) -> Any:
+    """Return ``fun`` compiled to native kernels.
+
+    The function is traced once for each combination of static values, tree structures, shapes
+    and dtypes, fused, compiled for this CPU and run without the interpreter. NumPy arrays go in
+    and come out. Python control flow must not depend on traced values.
+
+    Args:
+        fun: a function of arrays; without it, a decorator with options is returned.
+        static_argnums: positions of arguments that are hashable Python values; a new value is a
+            new trace.
+        static_argnames: likewise by name.
+        donate_argnums: positions of arrays that may be overwritten, and are then returned as the
+            outputs of their type.
+        donate_argnames: likewise by name.
+        inline: when called while something else is traced, put the equations there instead of
+            one ``jit`` equation.
+
+    Returns:
+        A ``JitFunction``: call it like ``fun``; ``.lower(*args)``, ``.trace(*args)`` and
+        ``.clear_cache()`` look inside.
+
+    Raises:
+        TracerBoolConversionError: ``if`` or ``while`` on a traced value; with the line.
+        CapturedArrayChangedError: an array the function captured was changed after tracing.
+
+    Example:
+        >>> import numpy as np
+        >>> @jit
+        ... def scaled(x, a):
+        ...     return a * np.tanh(x)
+        >>> scaled(np.zeros(2), 3.0)
+        array([0., 0.])
+    """
+    allowed = {
+        "static_argnums", "static_argnames", "donate_argnums", "donate_argnames", "inline",
+    }
+    ignored = {"keep_unused", "device", "backend"}
+    unknown = set(options) - allowed - ignored
+    if unknown:
+        raise TypeError(f"jit got unknown options: {', '.join(sorted(unknown))}")
+    options = {k: v for k, v in options.items() if k in allowed}
+    if fun is None:
+        return functools.partial(_jit_with, options)
+    return _jit_with(options, fun)
+
+
+def _jit_with(options: dict[str, Any], fun: Callable[..., Any]) -> JitFunction:
+    require_callable(fun, "jit")
+    return JitFunction(fun, **options)
+
+
+def named_call(fun: Callable[..., Any], *, name: str | None = None) -> Callable[..., Any]:
+    """Return ``fun`` with a name that jaxprs show: its equations become one named equation.
+
+    Args:
+        fun: a function of arrays.
+        name: the name to show; the function's own without it.
+
+    Example:
+        >>> from functrace import make_jaxpr
+        >>> print(make_jaxpr(named_call(lambda x: x * 2.0, name="double"))(1.0))
+        { lambda ; a:f64[]. let
+            b:f64[] = jit[
+              jaxpr={ lambda ; a:f64[]. let
+                  b:f64[] = mul a 2.0:f64[]
+                in (b,) }
+              name=double
+            ] a
+          in (b,) }
+    """
+    require_callable(fun, "named_call")
+    inner = JitFunction(fun)
+    if name is not None:
+        inner._name = name
+
+    @functools.wraps(fun)
+    def named(*args: Any, **kwargs: Any) -> Any:
+        return fun(*args, **kwargs) if state.trace is EVAL else inner(*args, **kwargs)
+
+    return named
+
+

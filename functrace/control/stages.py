@@ -1,0 +1,117 @@
+"""The stages of a jitted function, to look at: Traced, Lowered, Compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from functrace.compiler.pipeline import Compiled
+from functrace.control.jit_primitive import compiled
+from functrace.core.aval import ShapeDtypeStruct
+from functrace.core.jaxpr import ClosedJaxpr
+from functrace.errors import StructureError, compose
+
+__all__ = ["CompiledFunction", "Lowered", "Traced"]
+
+
+class Traced:
+    """A jitted function's jaxpr for one signature."""
+
+    def __init__(
+        self, closed: ClosedJaxpr, out_tree: Any, key: Any, name: str, owner: Any
+    ) -> None:
+        self.jaxpr = closed
+        self.fun_name = name
+        self._out_tree = out_tree
+        self._key = key
+        self._owner = owner
+
+    @property
+    def out_info(self) -> Any:
+        """The tree of output types."""
+        return self._out_tree.unflatten(
+            [ShapeDtypeStruct(a.shape, a.dtype) for a in self.jaxpr.out_avals]
+        )
+
+    def lower(self) -> Lowered:
+        """Return the lowered form."""
+        return Lowered(self)
+
+
+class Lowered:
+    """A traced function on its way to machine code."""
+
+    def __init__(self, traced: Traced) -> None:
+        self._traced = traced
+
+    @property
+    def out_info(self) -> Any:
+        """The tree of output types."""
+        return self._traced.out_info
+
+    def _program(self) -> Compiled:
+        return compiled(self._traced.jaxpr, self._traced.fun_name)
+
+    def as_text(self, stage: str = "jaxpr") -> str:
+        """Return one stage of the pipeline as text.
+
+        Args:
+            stage: ``jaxpr``, ``simplified``, ``fusion``, ``plan``, ``memory``, ``kernels``,
+                ``numba``, ``llvm`` or another name ``compiler.pipeline`` lists.
+        """
+        return self._program().as_text(stage)
+
+    def cost_analysis(self) -> dict[str, Any]:
+        """Return the counted floating-point operations, bytes and transcendental calls."""
+        return self._program().cost_analysis()
+
+    def compile(self) -> CompiledFunction:
+        """Return the compiled function."""
+        return CompiledFunction(self._traced, self._program())
+
+
+class CompiledFunction:
+    """Machine code for one signature; calling it with another one is an error."""
+
+    def __init__(self, traced: Traced, program: Compiled) -> None:
+        self._traced = traced
+        self._program = program
+
+    def as_text(self, stage: str = "kernels") -> str:
+        """Return one stage of the pipeline as text; see ``Lowered.as_text``."""
+        return self._program.as_text(stage)
+
+    def cost_analysis(self) -> dict[str, Any]:
+        """Return the counted floating-point operations, bytes and transcendental calls."""
+        return self._program.cost_analysis()
+
+    def memory_analysis(self) -> dict[str, Any]:
+        """Return the bytes of arguments, outputs, temporaries and constants."""
+        return self._program.memory_analysis()
+
+    @property
+    def out_info(self) -> Any:
+        """The tree of output types."""
+        return self._traced.out_info
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it.
+
+        Raises:
+            StructureError: the call has another signature than the one it was compiled for.
+        """
+        call = self._traced._owner._read(args, kwargs)
+        if call.key != self._traced._key:
+            wanted = ", ".join(map(str, self._traced.jaxpr.in_avals))
+            given = ", ".join(map(str, call.avals))
+            raise StructureError(
+                compose(
+                    f"{self._traced.fun_name} was compiled for ({wanted}); it got ({given}) "
+                    f"with structure {call.key.treedef}.",
+                    "a compiled function has one signature.",
+                    "the jitted function itself, which compiles for each.",
+                )
+            )
+        outs = self._program(*call.leaves)
+        return self._traced._out_tree.unflatten(outs)
+
+

@@ -1,0 +1,1 @@
+"""One transformation a file, each headed Tracer / Trace / jaxpr to jaxpr."""

@@ -1,0 +1,405 @@
+"""Linearize: forward mode whose tangents are recorded, so only the linear part is staged.
+
+Primals are computed as they come (concretely, when nothing outer is tracing), which is why Python
+``if`` and ``while`` work. The linear equations are tuples without types: types are asked for only
+by transpose rules, and worked out then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from functrace.config import config
+from functrace.core.aval import ShapedArray, typeof
+from functrace.core.jaxpr import (
+    Atom,
+    ClosedJaxpr,
+    Jaxpr,
+    JaxprEqn,
+    Literal,
+    Var,
+    check_jaxpr,
+    eval_jaxpr,
+)
+from functrace.core.placeholders import LinearValue
+from functrace.core.trace import Primitive, Trace, Tracer, concretization_error, state
+from functrace.interpreters.forward import JVPTrace, split_outputs
+from functrace.interpreters.staging import JaxprTrace
+from functrace.ops.creation import zeros_like_aval
+from functrace.ops.operators import ArrayOperators
+
+__all__ = [
+    "LinearEqn",
+    "LinearProgram",
+    "LinearTrace",
+    "LinearTracer",
+    "instantiate",
+    "linearize_flat",
+    "linearize_jaxpr",
+]
+
+
+class LinearEqn(NamedTuple):
+    """One recorded linear operation; linear operands are tracers, the others residuals."""
+
+    primitive: Primitive
+    args: Sequence[Any]
+    params: dict[str, Any]
+    outs: Sequence[LinearTracer]
+
+
+# --- Tracer ------------------------------------------------------------------------------------
+
+
+class LinearTracer(ArrayOperators, Tracer, LinearValue):
+    """A tangent that is recorded: a variable of the linear program."""
+
+    __slots__ = ("_dtype", "_shape", "eqn", "index")
+
+    def __init__(self, trace: LinearTrace, index: int) -> None:
+        self._trace = trace
+        self.index = index
+        self.eqn: LinearEqn | None = None
+        self._shape: tuple[int, ...] | None = None
+        self._dtype: np.dtype[Any] | None = None
+
+    def tell_type(self, primal: Any) -> None:
+        """Note that it is a tangent of ``primal``, which tells its type."""
+        self._shape = primal.shape
+        self._dtype = primal.dtype
+
+    def _infer(self) -> None:
+        """Work out the type from the equation that made it."""
+        eqn = self.eqn
+        assert eqn is not None and eqn.primitive.abstract_eval is not None
+        avals = [
+            ShapedArray(a.shape, a.dtype) if type(a) is LinearTracer else typeof(a)
+            for a in eqn.args
+        ]
+        if eqn.primitive.elementwise:
+            avals = _alike(avals, eqn.args)
+        aval = eqn.primitive.abstract_eval(*avals, **eqn.params)
+        self._shape, self._dtype = aval.shape, aval.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape, worked out when first asked for."""
+        if self._shape is None:
+            self._infer()
+        return self._shape  # type: ignore[return-value]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype, worked out when first asked for."""
+        if self._dtype is None:
+            self._infer()
+        return self._dtype  # type: ignore[return-value]
+
+    @property
+    def aval(self) -> ShapedArray:
+        """The abstract value."""
+        return ShapedArray(self.shape, self.dtype)
+
+    @property
+    def weak_type(self) -> bool:
+        """Tangents are never weak."""
+        return False
+
+    def mark_weak(self) -> None:
+        """Tangents are never weak."""
+
+
+def _alike(avals: list[ShapedArray], args: Sequence[Any]) -> list[ShapedArray]:
+    """Give Python numbers among element-wise operands the dtype of the others."""
+    dtype = next(v.dtype for v, a in zip(avals, args) if not isinstance(a, _PYTHON))
+    return [
+        v.update(dtype=dtype) if isinstance(a, _PYTHON) else v for v, a in zip(avals, args)
+    ]
+
+
+_PYTHON = (bool, int, float, complex)
+
+
+# --- Trace -------------------------------------------------------------------------------------
+
+
+class LinearTrace(Trace):
+    """Records what touches a tangent; gives everything else to its parent."""
+
+    __slots__ = ("copies", "count", "eqns", "name", "visible")
+
+    def __init__(self, parent: Trace, name: str = "linearize") -> None:
+        super().__init__(parent)
+        self.name = name
+        self.eqns: list[LinearEqn] = []
+        self.count = 0
+        self.visible: dict[int, Any] = {}
+        self.copies: dict[Any, Any] = {}
+
+    @property
+    def what(self) -> str:  # type: ignore[override]
+        """The transformation, for messages."""
+        return f"the linear part of {self.name}"
+
+    def new_tracer(self) -> LinearTracer:
+        """Return a new variable of the linear program."""
+        tracer = LinearTracer(self, self.count)
+        self.count += 1
+        return tracer
+
+    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Record an equation with a linear operand; pass any other on."""
+        for a in args:
+            if type(a) is LinearTracer and a._trace is self:
+                return self._record(primitive, args, params)
+        saved = state.trace
+        state.trace = parent = self.parent  # type: ignore[assignment]
+        try:
+            return parent.process(primitive, args, params)  # type: ignore[union-attr]
+        finally:
+            state.trace = saved
+
+    def _record(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        if self.visible:
+            args = [self._protect(a) if type(a) is np.ndarray else a for a in args]
+        if not primitive.multiple_results:
+            out = LinearTracer(self, self.count)
+            self.count += 1
+            out.eqn = eqn = LinearEqn(primitive, args, params, (out,))
+            self.eqns.append(eqn)
+            return out
+        rule = primitive.rule("abstract_eval", self.what)
+        outs = []
+        for aval in rule(*(typeof(a) for a in args), **params):
+            out = self.new_tracer()
+            out.tell_type(aval)
+            outs.append(out)
+        self.eqns.append(LinearEqn(primitive, args, params, outs))
+        return outs
+
+    # --- residuals the user can change are copied ---
+
+    def notice(self, array: Any) -> None:
+        """Remember that the user can see ``array`` and may change it before the pullback runs."""
+        if id(array) not in self.visible and _writable(array):
+            self.visible[id(array)] = array
+
+    def _protect(self, array: Any) -> Any:
+        """Return ``array``, or a private copy when it is the user's or a view of the user's."""
+        root = array
+        while id(root) not in self.visible:
+            root = root.base
+            if type(root) is not np.ndarray:
+                return array
+        pointer = array.__array_interface__["data"][0]
+        key = (pointer, array.shape, array.strides, array.dtype)
+        known = self.copies.get(key)
+        if known is None or not _same_bits(known, array):
+            known = _compact_copy(array)
+            self.copies[key] = known
+        return known
+
+    def refuse(self, tracer: Tracer, kind: str) -> NoReturn:
+        """Explain that a tangent is not known while it is being recorded."""
+        raise concretization_error(
+            kind,
+            f"A Python value ({kind}) was asked of {tracer!r}.",
+            "tangents are recorded, not computed, while a function is linearized.",
+            "NumPy's or functrace's functions in the derivative rule.",
+        )
+
+
+def _writable(array: Any) -> bool:
+    """Tell whether ``array`` or one it is a view of can be written to."""
+    while type(array) is np.ndarray:
+        if array.flags.writeable:
+            return True
+        array = array.base
+    return array is not None
+
+
+def _compact_copy(array: Any) -> Any:
+    """Copy an array; axes of stride 0 stay of stride 0."""
+    if 0 not in array.strides:
+        return array.copy()
+    narrow = tuple(slice(0, 1) if s == 0 else slice(None) for s in array.strides)
+    return np.broadcast_to(array[narrow].copy(), array.shape)
+
+
+def _same_bits(a: Any, b: Any) -> bool:
+    return bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"))
+
+
+# --- the linear program ------------------------------------------------------------------------
+
+
+class LinearProgram:
+    """A recorded linear function from the nonzero tangents to the nonzero output tangents."""
+
+    __slots__ = ("count", "eqns", "inputs", "outputs")
+
+    def __init__(
+        self,
+        eqns: list[LinearEqn],
+        count: int,
+        inputs: list[LinearTracer],
+        outputs: list[LinearTracer | None],
+    ) -> None:
+        self.eqns = eqns
+        self.count = count
+        self.inputs = inputs
+        self.outputs = outputs
+
+    def apply(self, tangents: Sequence[Any]) -> list[Any]:
+        """Push tangents of the inputs forward, under the current trace; None is zero."""
+        env: list[Any] = [None] * self.count
+        for tracer, tangent in zip(self.inputs, tangents):
+            env[tracer.index] = tangent
+        for eqn in self.eqns:
+            args = [env[a.index] if type(a) is LinearTracer else a for a in eqn.args]
+            outs = eqn.primitive.bind(*args, **eqn.params)
+            for tracer, out in zip(eqn.outs, outs if eqn.primitive.multiple_results else (outs,)):
+                env[tracer.index] = out
+        return [None if o is None else env[o.index] for o in self.outputs]
+
+    def to_jaxpr(self, outputs: Sequence[LinearTracer]) -> tuple[Jaxpr, list[Any]]:
+        """Return the equations ``outputs`` need as a jaxpr, and its residuals as constants."""
+        needed = {o.index for o in outputs}
+        live: list[LinearEqn] = []
+        for eqn in reversed(self.eqns):
+            if any(o.index in needed for o in eqn.outs):
+                live.append(eqn)
+                needed.update(a.index for a in eqn.args if type(a) is LinearTracer)
+        env = {t.index: Var(t.aval) for t in self.inputs}
+        residuals: dict[int, tuple[Var, Any]] = {}
+        eqns = []
+        for eqn in reversed(live):
+            invars = [_linear_atom(a, eqn, env, residuals) for a in eqn.args]
+            outvars = [env.setdefault(o.index, Var(o.aval)) for o in eqn.outs]
+            eqns.append(JaxprEqn(eqn.primitive, invars, outvars, eqn.params))
+        constvars = [v for v, _ in residuals.values()]
+        outvars = [env[o.index] for o in outputs]
+        jaxpr = Jaxpr(constvars, [env[t.index] for t in self.inputs], outvars, eqns)
+        if config.checks:
+            check_jaxpr(jaxpr)
+        return jaxpr, [value for _, value in residuals.values()]
+
+
+def _linear_atom(
+    a: Any, eqn: LinearEqn, env: dict[int, Var], residuals: dict[int, tuple[Var, Any]]
+) -> Atom:
+    if type(a) is LinearTracer:
+        return env[a.index]
+    if isinstance(a, _PYTHON):
+        dtype = next((x.dtype for x in eqn.args if not isinstance(x, _PYTHON)), None)
+        value = np.asarray(a)
+        return Literal(value.astype(dtype)[()] if eqn.primitive.elementwise else value[()])
+    if isinstance(a, np.generic):
+        return Literal(a)
+    if id(a) not in residuals:
+        residuals[id(a)] = (Var(typeof(a).strong()), a)
+    return residuals[id(a)][0]
+
+
+# --- functions and jaxprs ----------------------------------------------------------------------
+
+
+def linearize_flat(
+    fun: Callable[..., Sequence[Any]],
+    primals: Sequence[Any],
+    nonzero: Sequence[bool],
+    name: str = "linearize",
+    weak: Sequence[bool] = (),
+) -> tuple[list[Any], LinearProgram]:
+    """Run a flat function and record its derivative at ``primals``.
+
+    Args:
+        fun: flat arguments to a flat list.
+        primals: where.
+        nonzero: which inputs move.
+        name: the transformation, for messages.
+        weak: which moving inputs are Python numbers.
+
+    Returns:
+        The outputs, and the linear program.
+    """
+    parent = state.trace
+    linear = LinearTrace(parent, name)
+    trace = JVPTrace(parent, linear, name)
+    args, inputs = [], []
+    for i, (primal, moves) in enumerate(zip(primals, nonzero)):
+        if not moves:
+            args.append(primal)
+            continue
+        tangent = linear.new_tracer()
+        inputs.append(tangent)
+        tracer = trace.wrap(primal, tangent)
+        tracer.weak = bool(weak) and weak[i]
+        args.append(tracer)
+    state.trace = trace
+    try:
+        outs = fun(*args)
+    finally:
+        state.trace = parent
+        trace.live = linear.live = False
+    out_primals, out_tangents = split_outputs(trace, outs)
+    return out_primals, LinearProgram(linear.eqns, linear.count, inputs, out_tangents)
+
+
+class LinearizedJaxpr(NamedTuple):
+    """A jaxpr split in what is known and what is linear.
+
+    ``primal`` maps the inputs to the outputs and ``n_residuals`` residuals; ``linear`` maps the
+    residuals and the nonzero tangents to the tangents of the ``nonzero_out`` outputs.
+    """
+
+    primal: ClosedJaxpr
+    linear: ClosedJaxpr
+    n_residuals: int
+    nonzero_out: tuple[bool, ...]
+
+
+def linearize_jaxpr(closed: ClosedJaxpr, nonzero: tuple[bool, ...]) -> LinearizedJaxpr:
+    """Split a jaxpr for linearize; kept in its memo."""
+    key = ("linearize", nonzero)
+    known = closed.memo.get(key)
+    if known is not None:
+        return known  # type: ignore[no-any-return]
+    parent = state.trace
+    trace = JaxprTrace(parent, "linearize")
+    state.trace = trace
+    try:
+        inputs = [trace.new_input(aval) for aval in closed.in_avals]
+        outs, program = linearize_flat(
+            lambda *xs: eval_jaxpr(closed.jaxpr, closed.consts, *xs), inputs, nonzero
+        )
+        moving = [o for o in program.outputs if o is not None]
+        linear, residuals = program.to_jaxpr(moving)
+        primal, consts = trace.finish([*outs, *residuals])
+    finally:
+        state.trace = parent
+        trace.live = False
+    if config.checks:
+        check_jaxpr(primal)
+    closed_linear = ClosedJaxpr(
+        Jaxpr([], [*linear.constvars, *linear.invars], linear.outvars, linear.eqns), []
+    )
+    result = LinearizedJaxpr(
+        ClosedJaxpr(primal, consts),
+        closed_linear,
+        len(residuals),
+        tuple(o is not None for o in program.outputs),
+    )
+    closed.memo[key] = result
+    return result
+
+
+def instantiate(tangent: Any, aval: ShapedArray) -> Any:
+    """Return a tangent, or zeros for a symbolic zero."""
+    return zeros_like_aval(aval) if tangent is None else tangent
+
+
+

@@ -1,0 +1,200 @@
+"""Staging: run a function on abstract tracers and record a jaxpr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from functrace.config import config
+from functrace.core.aval import ShapedArray, typeof
+from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, check_jaxpr
+from functrace.core.trace import (
+    Primitive,
+    Trace,
+    Tracer,
+    concretization_error,
+    leaked_tracer_error,
+    state,
+)
+from functrace.ops.operators import ArrayOperators
+from functrace.source_info import current_source
+
+__all__ = ["JaxprTrace", "JaxprTracer", "stage"]
+
+# --- Tracer ------------------------------------------------------------------------------------
+
+
+class JaxprTracer(ArrayOperators, Tracer):
+    """A variable of the jaxpr that is being recorded."""
+
+    __slots__ = ("_aval", "var")
+
+    def __init__(self, trace: JaxprTrace, aval: ShapedArray, var: Var) -> None:
+        self._trace = trace
+        self._aval = aval
+        self.var = var
+
+    @property
+    def aval(self) -> ShapedArray:
+        """The abstract value."""
+        return self._aval
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape."""
+        return self._aval.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype."""
+        return self._aval.dtype
+
+    def mark_weak(self) -> None:
+        """Let it give way in promotion: it came from Python numbers only."""
+        self._aval = self._aval.update(weak_type=True)
+
+
+# --- Trace -------------------------------------------------------------------------------------
+
+_ADVICE = {
+    "bool": "np.where(condition, a, b), lax.cond or lax.while_loop; or mark the argument that "
+    "decides static (static_argnums).",
+    "int": "mark the argument static (static_argnums), or use x.shape.",
+    "index": "mark the argument static (static_argnums); to index with a traced integer, index "
+    "an array (functrace.numpy.asarray(list)[i]), not a list.",
+    "float": "np.sin instead of math.sin and the like; or mark the argument static.",
+    "array": "the function of the same name in functrace.numpy: this one of NumPy's doesn't "
+    "dispatch on its arguments.",
+    "format": "return the value and format it outside.",
+}
+
+
+class JaxprTrace(Trace):
+    """Records each primitive as an equation; what isn't its own becomes a constant."""
+
+    __slots__ = ("const_tracers", "consts", "eqns", "invars", "name")
+
+    def __init__(self, parent: Trace, name: str) -> None:
+        super().__init__(parent)
+        self.name = name
+        self.eqns: list[JaxprEqn] = []
+        self.invars: list[Var] = []
+        self.consts: dict[int, tuple[Var, Any]] = {}
+
+    @property
+    def what(self) -> str:  # type: ignore[override]
+        """What is being traced, for messages."""
+        return f"the tracing of {self.name}"
+
+    def new_input(self, aval: ShapedArray) -> JaxprTracer:
+        """Return the tracer of a new input."""
+        var = Var(aval)
+        self.invars.append(var)
+        return JaxprTracer(self, aval, var)
+
+    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Record one equation and return the tracers of its results."""
+        atoms = [
+            a.var if type(a) is JaxprTracer and a._trace is self else self._lift(a, primitive, args)
+            for a in args
+        ]
+        rule = primitive.rule("abstract_eval", self.what)
+        result = rule(*(a.aval for a in atoms), **params)
+        avals = result if primitive.multiple_results else (result,)
+        outvars = [Var(aval) for aval in avals]
+        self.eqns.append(JaxprEqn(primitive, atoms, outvars, params, current_source()))
+        tracers = [JaxprTracer(self, v.aval, v) for v in outvars]
+        return tracers if primitive.multiple_results else tracers[0]
+
+    def _lift(self, value: Any, primitive: Primitive | None, args: Sequence[Any]) -> Atom:
+        """Return the atom of a value from outside: a literal, or a constant it captures."""
+        if isinstance(value, (bool, int, float, complex)):
+            return _python_literal(value, primitive, args)
+        if isinstance(value, np.generic) or (type(value) is np.ndarray and value.ndim == 0):
+            return Literal(value[()], typeof(value).strong())
+        if isinstance(value, Tracer) and (
+            value._trace is self or not self.is_ancestor_or_self(value._trace)
+        ):
+            raise leaked_tracer_error(value, self, primitive)
+        known = self.consts.get(id(value))
+        if known is None:
+            known = (Var(typeof(value).strong()), value)
+            self.consts[id(value)] = known
+        return known[0]
+
+    def atom(self, value: Any) -> Atom:
+        """Return the atom of an output of the traced function."""
+        if type(value) is JaxprTracer and value._trace is self:
+            return value.var
+        return self._lift(value, None, ())
+
+    def refuse(self, tracer: Tracer, kind: str) -> NoReturn:
+        """Explain that a staged value is not known, with the user's line."""
+        raise concretization_error(
+            kind,
+            f"{_ASKED[kind]} was asked of {tracer!r} at {current_source()}.",
+            f"while {self.name} is traced the value is not known, only its type {tracer.aval}.",
+            _ADVICE.get(kind, _ADVICE["format"]),
+        )
+
+    def finish(self, outs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
+        """Return the jaxpr with these outputs, and the values of its constvars."""
+        outvars = [self.atom(out) for out in outs]
+        constvars, consts = [], []
+        for var, value in self.consts.values():
+            constvars.append(var)
+            consts.append(value)
+        return Jaxpr(constvars, self.invars, outvars, self.eqns), consts
+
+
+_ASKED = {
+    "bool": "a truth value (bool)",
+    "int": "a Python int",
+    "index": "a Python integer (index)",
+    "float": "a Python float",
+    "complex": "a Python complex",
+    "array": "a plain NumPy array",
+    "format": "formatted text",
+    "item": "a Python value (.item())",
+    "list": "Python values (.tolist())",
+    "mask": "the values of a boolean mask",
+}
+
+
+def _python_literal(value: Any, primitive: Primitive | None, args: Sequence[Any]) -> Literal:
+    """Return the literal of a Python number: of the dtype of its fellow operands."""
+    if primitive is not None and primitive.elementwise:
+        for other in args:
+            dtype = getattr(other, "dtype", None)
+            if dtype is not None and dtype.kind != "b":
+                return Literal(np.asarray(value).astype(dtype)[()])
+    return Literal(np.asarray(value)[()])
+
+
+# --- function -> jaxpr -------------------------------------------------------------------------
+
+
+def stage(
+    fun: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str
+) -> ClosedJaxpr:
+    """Trace ``fun``, of flat arguments to a flat list, into a closed jaxpr.
+
+    Args:
+        fun: the function.
+        avals: the types of its arguments.
+        name: what to call it in messages.
+    """
+    saved = state.trace
+    trace = JaxprTrace(saved, name)
+    state.trace = trace
+    try:
+        outs = fun(*(trace.new_input(aval) for aval in avals))
+        jaxpr, consts = trace.finish(outs)
+    finally:
+        state.trace = saved
+        trace.live = False
+    if config.checks:
+        check_jaxpr(jaxpr)
+    return ClosedJaxpr(jaxpr, consts)

@@ -1,0 +1,123 @@
+"""What every function of functrace.numpy shares: when it is NumPy's own, and its arguments.
+
+The helpers of this folder: ``numpy_function`` is the decorator to use for each public function;
+``__wrapped__`` of its result is the traced version alone, which dispatch tables can hold to skip
+the search for tracers.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+
+from functrace.core.aval import shape_of
+from functrace.core.trace import Tracer
+from functrace.errors import InPlaceUpdateError, compose
+from functrace.ops import logical
+from functrace.ops.broadcasting import broadcast_to
+from functrace.ops.creation import convert_element_type
+from functrace.ops.promotion import as_array, broadcast_shapes, promote_operands
+
+__all__ = [
+    "cast",
+    "choose",
+    "has_tracer",
+    "normalize_axes",
+    "normalize_axis",
+    "numpy_function",
+    "operand",
+    "refuse_out",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def has_tracer(value: Any) -> bool:
+    """Tell whether a value is a tracer, or a list or tuple with one inside."""
+    if isinstance(value, Tracer):
+        return True
+    return isinstance(value, (list, tuple)) and any(has_tracer(v) for v in value)
+
+
+def numpy_function(plain: Callable[..., Any]) -> Callable[[F], F]:
+    """Return a decorator: the function is ``plain``, NumPy's own, unless an argument is traced."""
+
+    def decorate(traced: F) -> F:
+        @functools.wraps(traced)
+        def function(*args: Any, **kwargs: Any) -> Any:
+            for a in args:
+                if isinstance(a, Tracer) or (isinstance(a, (list, tuple)) and has_tracer(a)):
+                    return traced(*args, **kwargs)
+            for a in kwargs.values():
+                if has_tracer(a):
+                    return traced(*args, **kwargs)
+            return plain(*args, **kwargs)
+
+        return function  # type: ignore[return-value]
+
+    return decorate
+
+
+def operand(x: Any, where: str = "an operand") -> Any:
+    """Return ``x`` with a shape and a dtype: a tracer, an array or a NumPy scalar."""
+    if isinstance(x, Tracer):
+        return x
+    x = as_array(x, where)
+    return x if isinstance(x, (Tracer, np.ndarray, np.generic)) else np.asarray(x)[()]
+
+
+def refuse_out(out: Any, name: str) -> None:
+    """Raise when ``out=`` was given to a traced call: a traced value can't be written there."""
+    if out is not None:
+        raise InPlaceUpdateError(
+            compose(
+                f"numpy.{name}(..., out=...) of a traced array.",
+                "a traced value can't be written into an array.",
+                f"y = numpy.{name}(...), without out.",
+            )
+        )
+
+
+def normalize_axis(axis: Any, ndim: int) -> int:
+    """Return the axis counted from 0.
+
+    Raises:
+        numpy.exceptions.AxisError: there is no such axis.
+    """
+    if type(axis) is int and 0 <= axis < ndim:
+        return axis
+    return int(normalize_axis_index(axis, ndim))
+
+
+def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """Return the axes counted from 0; all of them for None.
+
+    Raises:
+        numpy.exceptions.AxisError: there is no such axis.
+    """
+    if axis is None:
+        return tuple(range(ndim))
+    if type(axis) is int and 0 <= axis < ndim:
+        return (axis,)
+    return tuple(int(a) for a in normalize_axis_tuple(axis, ndim))
+
+
+def choose(mask: Any, x: Any, y: Any) -> Any:
+    """Return ``x`` where ``mask`` and ``y`` elsewhere: promoted, and broadcast to one shape."""
+    mask = operand(mask)
+    if mask.dtype.kind != "b":
+        mask = mask != 0
+    x, y = promote_operands(x, y)
+    shape = broadcast_shapes(mask.shape, shape_of(x), shape_of(y))
+    return logical.select(
+        broadcast_to(mask, shape), broadcast_to(x, shape), broadcast_to(y, shape)
+    )
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """Convert an array, a tracer or a number to ``dtype``."""
+    return convert_element_type(x, dtype)

@@ -1,0 +1,426 @@
+"""Products: dot, matmul, tensordot, inner, outer, vecdot, kron, cross, trace, multi_dot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from functrace.core.trace import Tracer
+from functrace.errors import ShapeError, compose
+from functrace.numpy.dispatching import (
+    normalize_axes,
+    normalize_axis,
+    numpy_function,
+    operand,
+    refuse_out,
+)
+from functrace.numpy.reductions import fold, sum_dtype
+from functrace.ops import complexes, contraction, indexing, structural
+from functrace.ops.broadcasting import broadcast_to, reduce_sum_p
+from functrace.ops.contraction import dot_general_p
+from functrace.ops.creation import convert_element_type
+from functrace.ops.promotion import broadcast_shapes, promote_dtypes
+from functrace.ops.structural import move_axis
+
+__all__ = [
+    "cross",
+    "diagonal",
+    "dot",
+    "inner",
+    "kron",
+    "matmul",
+    "matvec",
+    "multi_dot",
+    "outer",
+    "tensordot",
+    "trace",
+    "vdot",
+    "vecdot",
+    "vecmat",
+]
+
+_INT64 = np.dtype(np.int64)
+
+# --- what they share ---------------------------------------------------------------------------
+
+
+def product_operands(*xs: Any) -> list[Any]:
+    """Return arrays of one dtype."""
+    return promote_dtypes(*(operand(x) for x in xs))
+
+
+def contract(
+    a: Any,
+    b: Any,
+    axes_a: Sequence[int],
+    axes_b: Sequence[int],
+    batch_a: Sequence[int] = (),
+    batch_b: Sequence[int] = (),
+) -> Any:
+    """Sum of products over pairs of axes: the result has batch axes, those of ``a``, of ``b``.
+
+    Booleans are contracted as NumPy does, with *or* for the sum and *and* for the product.
+    """
+    numbers = ((tuple(axes_a), tuple(axes_b)), (tuple(batch_a), tuple(batch_b)))
+    if a.dtype.kind == "b":
+        a, b = convert_element_type(a, _INT64), convert_element_type(b, _INT64)
+        return contraction.dot_general(a, b, numbers) != 0
+    return contraction.dot_general(a, b, numbers)
+
+
+def conjugate(x: Any) -> Any:
+    """Return the complex conjugate; a real array as it is."""
+    return complexes.conj(x) if x.dtype.kind == "c" else x
+
+
+def flatten(x: Any) -> Any:
+    """Return the elements in C order."""
+    return x if len(x.shape) == 1 else structural.reshape(x, (math.prod(x.shape),))
+
+
+def _check_same(name: str, a: Any, b: Any, axis_a: int, axis_b: int) -> None:
+    if a.shape[axis_a] != b.shape[axis_b]:
+        raise ShapeError(
+            compose(
+                f"{name}: shapes {a.shape} and {b.shape} not aligned: "
+                f"{a.shape[axis_a]} (axis {axis_a % len(a.shape)}) != "
+                f"{b.shape[axis_b]} (axis {axis_b % len(b.shape)}).",
+                "the product sums over these two axes.",
+            )
+        )
+
+
+# --- dot, inner, outer, tensordot --------------------------------------------------------------
+
+
+@numpy_function(np.dot)
+def dot(a: Any, b: Any, out: None = None) -> Any:
+    """Sum of products over the last axis of ``a`` and the last but one of ``b``; ``numpy.dot``."""
+    refuse_out(out, "dot")
+    a, b = product_operands(a, b)
+    if not a.shape or not b.shape:
+        return a * b
+    axis = len(b.shape) - 2 if len(b.shape) > 1 else 0
+    _check_same("dot", a, b, -1, axis)
+    return contract(a, b, (len(a.shape) - 1,), (axis,))
+
+
+@numpy_function(np.inner)
+def inner(a: Any, b: Any, /) -> Any:
+    """Sum of products over the last axes; as ``numpy.inner``."""
+    a, b = product_operands(a, b)
+    if not a.shape or not b.shape:
+        return a * b
+    _check_same("inner", a, b, -1, -1)
+    return contract(a, b, (len(a.shape) - 1,), (len(b.shape) - 1,))
+
+
+@numpy_function(np.outer)
+def outer(a: Any, b: Any, out: None = None) -> Any:
+    """Matrix of the products of each element of ``a`` with each of ``b``; as ``numpy.outer``."""
+    refuse_out(out, "outer")
+    a, b = product_operands(a, b)
+    n, m = math.prod(a.shape), math.prod(b.shape)
+    return structural.reshape(a, (n, 1)) * structural.reshape(b, (1, m))
+
+
+@numpy_function(np.vdot)
+def vdot(a: Any, b: Any, /) -> Any:
+    """Dot product of the elements in C order, the first conjugated; as ``numpy.vdot``."""
+    a, b = product_operands(a, b)
+    a, b = flatten(a), flatten(b)
+    _check_same("vdot", a, b, 0, 0)
+    return contract(conjugate(a), b, (0,), (0,))
+
+
+@numpy_function(np.tensordot)
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    """Sum of products over chosen axes; as ``numpy.tensordot``.
+
+    Args:
+        a: an array.
+        b: an array.
+        axes: how many axes, the last of ``a`` and the first of ``b``; or two lists of axes.
+    """
+    a, b = product_operands(a, b)
+    na, nb = len(a.shape), len(b.shape)
+    if isinstance(axes, (int, np.integer)):
+        axes_a: tuple[int, ...] = tuple(range(na - int(axes), na))
+        axes_b: tuple[int, ...] = tuple(range(int(axes)))
+    else:
+        first, second = axes
+        axes_a = normalize_axes(first, na)
+        axes_b = normalize_axes(second, nb)
+    if len(axes_a) != len(axes_b) or any(
+        not 0 <= i < na or not 0 <= j < nb or a.shape[i] != b.shape[j]
+        for i, j in zip(axes_a, axes_b)
+    ):
+        raise ShapeError(
+            compose(
+                f"shape-mismatch for sum: tensordot of shapes {a.shape} and {b.shape} over "
+                f"axes {axes}.",
+                "the axes come in pairs of equal size.",
+            )
+        )
+    return contract(a, b, axes_a, axes_b)
+
+
+# --- matmul and kin ----------------------------------------------------------------------------
+
+
+def _core_mismatch(name: str, signature: str, axis: int, n: int, m: int) -> ShapeError:
+    return ShapeError(
+        f"{name}: Input operand 1 has a mismatch in its core dimension {axis}, "
+        f"with gufunc signature {signature} (size {n} is different from {m})"
+    )
+
+
+@numpy_function(np.matmul)
+def matmul(x1: Any, x2: Any, /, out: None = None, *, dtype: Any = None) -> Any:
+    """Matrix product over the last two axes, the others broadcast; as ``numpy.matmul``, ``@``.
+
+    Args:
+        x1: an array of one axis or more.
+        x2: an array of one axis or more.
+        out: refused for traced arrays.
+        dtype: the dtype to compute in.
+
+    Raises:
+        ShapeError: an operand has no axis, or the sizes don't fit; a ValueError too.
+    """
+    refuse_out(out, "matmul")
+    if not (
+        isinstance(x1, Tracer | np.ndarray)
+        and isinstance(x2, Tracer | np.ndarray)
+        and x1.dtype is x2.dtype
+        and dtype is None
+    ):
+        x1, x2 = product_operands(x1, x2)
+        if dtype is not None:
+            x1, x2 = convert_element_type(x1, dtype), convert_element_type(x2, dtype)
+    n1, n2 = len(x1.shape), len(x2.shape)
+    if not n1 or not n2:
+        raise ShapeError(
+            f"matmul: Input operand {0 if not n1 else 1} does not have enough dimensions "
+            "(has 0, gufunc core with signature (n?,k),(k,m?)->(n?,m?) requires 1)"
+        )
+    row = n2 - 2 if n2 > 1 else 0
+    if x1.shape[-1] != x2.shape[row]:
+        raise _core_mismatch(
+            "matmul", "(n?,k),(k,m?)->(n?,m?)", 0, x2.shape[row], x1.shape[-1]
+        )
+    if n2 <= 2 or n1 == 1:
+        if x1.dtype.kind == "b":
+            return contract(x1, x2, (n1 - 1,), (row,))
+        return dot_general_p.bind(x1, x2, dimension_numbers=(((n1 - 1,), (row,)), ((), ())))
+    if n1 == 2:
+        return move_axis(contract(x1, x2, (1,), (row,)), 0, n2 - 2)
+    return _batched_matmul(x1, x2)
+
+
+def _batched_matmul(x1: Any, x2: Any) -> Any:
+    """Matrix product of two stacks of matrices, the stack axes broadcast."""
+    shape1, shape2 = x1.shape, x2.shape
+    batch = broadcast_shapes(shape1[:-2], shape2[:-2])
+    x1 = broadcast_to(x1, (*batch, *shape1[-2:]))
+    x2 = broadcast_to(x2, (*batch, *shape2[-2:]))
+    n = len(batch)
+    places = tuple(range(n))
+    return contract(x1, x2, (n + 1,), (n,), places, places)
+
+
+@numpy_function(np.vecdot)
+def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """Dot product of vectors along ``axis``, the first conjugated; as ``numpy.vecdot``."""
+    x1, x2 = product_operands(x1, x2)
+    for i, x in enumerate((x1, x2)):
+        if not x.shape:
+            raise ShapeError(f"vecdot: Input operand {i} does not have enough dimensions")
+    x1 = move_axis(x1, normalize_axis(axis, len(x1.shape)), len(x1.shape) - 1)
+    x2 = move_axis(x2, normalize_axis(axis, len(x2.shape)), len(x2.shape) - 1)
+    if x1.shape[-1] != x2.shape[-1]:
+        raise _core_mismatch("vecdot", "(n),(n)->()", 0, x2.shape[-1], x1.shape[-1])
+    shape = broadcast_shapes(x1.shape, x2.shape)
+    n = len(shape) - 1
+    places = tuple(range(n))
+    x1, x2 = broadcast_to(conjugate(x1), shape), broadcast_to(x2, shape)
+    return contract(x1, x2, (n,), (n,), places, places)
+
+
+@numpy_function(getattr(np, "matvec", None))  # type: ignore[arg-type]
+def matvec(x1: Any, x2: Any, /) -> Any:
+    """Product of matrices with vectors, stacks of them broadcast; as ``numpy.matvec``."""
+    x1, x2 = product_operands(x1, x2)
+    column = structural.expand_dims(x2, (len(x2.shape),))
+    out = matmul.__wrapped__(x1, column)  # type: ignore[attr-defined]
+    return structural.squeeze(out, (len(out.shape) - 1,))
+
+
+@numpy_function(getattr(np, "vecmat", None))  # type: ignore[arg-type]
+def vecmat(x1: Any, x2: Any, /) -> Any:
+    """Product of conjugated vectors with matrices, stacks broadcast; as ``numpy.vecmat``."""
+    x1, x2 = product_operands(x1, x2)
+    row = structural.expand_dims(conjugate(x1), (len(x1.shape) - 1,))
+    out = matmul.__wrapped__(row, x2)  # type: ignore[attr-defined]
+    return structural.squeeze(out, (len(out.shape) - 2,))
+
+
+# --- diagonal, trace ---------------------------------------------------------------------------
+
+
+@numpy_function(np.diagonal)
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """Elements ``(i, i + offset)`` of two axes, as the last axis; as ``numpy.diagonal``."""
+    x = operand(a)
+    ndim = len(x.shape)
+    if ndim < 2:
+        raise ShapeError("diag requires an array of at least two dimensions")
+    axis1, axis2 = normalize_axis(axis1, ndim), normalize_axis(axis2, ndim)
+    if axis1 == axis2:
+        raise ValueError("axis1 and axis2 cannot be the same")
+    others = [i for i in range(ndim) if i not in (axis1, axis2)]
+    x = structural.transpose(x, (*others, axis1, axis2))
+    *lead, n, m = x.shape
+    count = min(n, m - offset) if offset >= 0 else min(n + offset, m)
+    count = max(count, 0)
+    # In C order the elements of a diagonal are m + 1 apart.
+    first = offset if offset >= 0 else -offset * m
+    flat = structural.reshape(x, (*lead, n * m))
+    first = first if count else 0
+    stop = first + (count - 1) * (m + 1) + 1 if count else 0
+    zeros, ones = (0,) * len(lead), (1,) * len(lead)
+    return indexing.slice(flat, (*zeros, first), (*lead, stop), (*ones, m + 1))
+
+
+@numpy_function(np.trace)
+def trace(
+    a: Any,
+    offset: int = 0,
+    axis1: int = 0,
+    axis2: int = 1,
+    dtype: Any = None,
+    out: None = None,
+) -> Any:
+    """Sum along a diagonal of two axes; as ``numpy.trace``."""
+    refuse_out(out, "trace")
+    x = diagonal(a, offset, axis1, axis2)
+    x = convert_element_type(x, sum_dtype(x.dtype) if dtype is None else dtype)
+    return fold(reduce_sum_p, x, (len(x.shape) - 1,))
+
+
+# --- kron, cross -------------------------------------------------------------------------------
+
+
+@numpy_function(np.kron)
+def kron(a: Any, b: Any) -> Any:
+    """Kronecker product: blocks of ``b`` scaled by the elements of ``a``; as ``numpy.kron``."""
+    a, b = product_operands(a, b)
+    ndim = max(len(a.shape), len(b.shape))
+    shape_a = (1,) * (ndim - len(a.shape)) + tuple(a.shape)
+    shape_b = (1,) * (ndim - len(b.shape)) + tuple(b.shape)
+    wide_a = tuple(n for size in shape_a for n in (size, 1))
+    wide_b = tuple(n for size in shape_b for n in (1, size))
+    blocks = structural.reshape(a, wide_a) * structural.reshape(b, wide_b)
+    return structural.reshape(blocks, tuple(n * m for n, m in zip(shape_a, shape_b)))
+
+
+@numpy_function(np.cross)
+def cross(
+    a: Any,
+    b: Any,
+    axisa: int = -1,
+    axisb: int = -1,
+    axisc: int = -1,
+    axis: int | None = None,
+) -> Any:
+    """Cross product of vectors of three elements; as ``numpy.cross``.
+
+    Args:
+        a: the first vectors.
+        b: the second vectors.
+        axisa: the axis of ``a`` that holds the vector.
+        axisb: the axis of ``b`` that holds the vector.
+        axisc: the axis of the result that holds the vector.
+        axis: all three at once.
+
+    Raises:
+        ShapeError: the vectors don't have three elements.
+    """
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = product_operands(a, b)
+    a = move_axis(a, normalize_axis(axisa, len(a.shape)), len(a.shape) - 1)
+    b = move_axis(b, normalize_axis(axisb, len(b.shape)), len(b.shape) - 1)
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
+        raise ShapeError(
+            compose(
+                f"cross of vectors of {a.shape[-1]} and {b.shape[-1]} elements.",
+                "traced cross products are those of three dimensions.",
+                "append a 0 to vectors of two elements.",
+            )
+        )
+    shape = broadcast_shapes(a.shape, b.shape)
+    a, b = broadcast_to(a, shape), broadcast_to(b, shape)
+    # (a x b)_k = a_i b_j - a_j b_i; with the parts turned by one, k comes one place early.
+    out = _turn(a * _turn(b) - _turn(a) * b)
+    return move_axis(out, len(shape) - 1, normalize_axis(axisc, len(shape)))
+
+
+def _turn(x: Any) -> Any:
+    """Turn vectors of three elements by one place to the left."""
+    last = len(x.shape) - 1
+    zeros, lead, ones = (0,) * last, x.shape[:-1], (1,) * (last + 1)
+    rest = indexing.slice(x, (*zeros, 1), (*lead, 3), ones)
+    first = indexing.slice(x, (*zeros, 0), (*lead, 1), ones)
+    return structural.concatenate([rest, first], last)
+
+
+# --- multi_dot ---------------------------------------------------------------------------------
+
+
+@numpy_function(np.linalg.multi_dot)
+def multi_dot(arrays: Sequence[Any], *, out: None = None) -> Any:
+    """Product of a chain of matrices, in the cheapest order; as ``numpy.linalg.multi_dot``."""
+    refuse_out(out, "linalg.multi_dot")
+    xs = product_operands(*arrays)
+    if len(xs) < 2:
+        raise ValueError("Expecting at least two arrays.")
+    first, last = len(xs[0].shape) == 1, len(xs[-1].shape) == 1
+    if first:
+        xs[0] = structural.expand_dims(xs[0], (0,))
+    if last:
+        xs[-1] = structural.expand_dims(xs[-1], (1,))
+    for x in xs:
+        if len(x.shape) != 2:
+            raise np.linalg.LinAlgError(
+                f"{len(x.shape)}-dimensional array given. Array must be two-dimensional"
+            )
+    result = _chain(xs, chain_order([xs[0].shape[0], *(x.shape[1] for x in xs)]), 0, len(xs) - 1)
+    squeezed = (0,) * first + (1,) * last
+    return structural.squeeze(result, squeezed) if squeezed else result
+
+
+def chain_order(sizes: Sequence[int]) -> dict[tuple[int, int], int]:
+    """Return where to split each part of a chain of matrices so that it costs least."""
+    n = len(sizes) - 1
+    cost = {(i, i): 0 for i in range(n)}
+    split = {}
+    for length in range(1, n):
+        for i in range(n - length):
+            j = i + length
+            options = (
+                (cost[i, k] + cost[k + 1, j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k)
+                for k in range(i, j)
+            )
+            cost[i, j], split[i, j] = min(options)
+    return split
+
+
+def _chain(xs: Sequence[Any], split: dict[tuple[int, int], int], i: int, j: int) -> Any:
+    if i == j:
+        return xs[i]
+    k = split[i, j]
+    return dot(_chain(xs, split, i, k), _chain(xs, split, k + 1, j))

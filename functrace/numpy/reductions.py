@@ -1,0 +1,511 @@
+"""Reductions: sum, prod, max, min, any, all, mean, var, std, argmax, argmin and average."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from functrace.core.trace import Primitive, Tracer
+from functrace.errors import DTypeError, compose
+from functrace.numpy.dispatching import (
+    cast,
+    choose,
+    normalize_axes,
+    normalize_axis,
+    numpy_function,
+    operand,
+    refuse_out,
+)
+from functrace.ops import arithmetic, complexes, powers, reductions, structural
+from functrace.ops.arithmetic import div_p
+from functrace.ops.broadcasting import broadcast_to, reduce_sum_p
+from functrace.ops.creation import convert_element_type
+from functrace.ops.reductions import (
+    reduce_and_p,
+    reduce_max_p,
+    reduce_min_p,
+    reduce_or_p,
+    reduce_prod_p,
+)
+
+__all__ = [
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "average",
+    "count_nonzero",
+    "max",
+    "mean",
+    "min",
+    "prod",
+    "ptp",
+    "std",
+    "sum",
+    "var",
+]
+
+Axis = int | tuple[int, ...] | None
+
+# --- what they share ---------------------------------------------------------------------------
+
+_INT64, _UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
+_FLOAT64, _FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
+
+
+def sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype NumPy sums and multiplies in: small integers and booleans widen."""
+    kind = dtype.kind
+    if kind == "f" or kind == "c" or dtype.itemsize >= 8:
+        return dtype
+    return _UINT64 if kind == "u" else _INT64
+
+
+def sum_operand(a: Any, dtype: Any) -> Any:
+    """Return the operand of a sum or product, in the dtype it accumulates in."""
+    x = operand(a)
+    return convert_element_type(x, sum_dtype(x.dtype) if dtype is None else dtype)
+
+
+def fold(primitive: Primitive, x: Any, axes: tuple[int, ...], keepdims: Any = False) -> Any:
+    """Bind a reduction; with ``keepdims`` the axes stay, of size 1."""
+    out = primitive.bind(x, axes=axes) if axes else x
+    return structural.expand_dims(out, axes) if keepdims and keepdims is not np._NoValue else out
+
+
+def _given(option: Any) -> bool:
+    """Tell whether an optional argument was given; NumPy's own marker says it wasn't."""
+    return option is not None and option is not np._NoValue
+
+
+def _masked(x: Any, where: Any, identity: Any) -> Any:
+    """Return ``x`` with the identity of the reduction where ``where`` is false."""
+    if not _given(where) or where is True:
+        return x
+    return choose(broadcast_to(operand(where), x.shape), x, cast(identity, x.dtype))
+
+
+def count_items(x: Any, axes: tuple[int, ...], keepdims: Any, where: Any) -> Any:
+    """Return how many elements each result of a reduction sees: an int, or an integer array."""
+    if not _given(where) or where is True:
+        return math.prod(x.shape[a] for a in axes)
+    mask = broadcast_to(operand(where), x.shape)
+    return fold(reduce_sum_p, convert_element_type(mask, _INT64), axes, keepdims)
+
+
+def safe_sqrt(x: Any) -> Any:
+    """Square root whose derivative at 0 is 0: at the kink of a norm or a deviation."""
+    zero = x == 0
+    return choose(zero, x, powers.sqrt(choose(zero, cast(1, x.dtype), x)))
+
+
+def squared_modulus(x: Any) -> Any:
+    """Return ``|x|**2``, real."""
+    if x.dtype.kind != "c":
+        return powers.square(x)
+    return powers.square(complexes.real(x)) + powers.square(complexes.imag(x))
+
+
+# --- sum, prod, any, all -----------------------------------------------------------------------
+
+
+@numpy_function(np.sum)
+def sum(
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """Sum of the elements over ``axis``; as ``numpy.sum``.
+
+    Booleans and small integers are summed as 64-bit integers.
+
+    Args:
+        a: the array.
+        axis: an axis, several, or None for all.
+        dtype: the dtype to sum in.
+        out: refused for traced arrays.
+        keepdims: keep the reduced axes, of size 1.
+        initial: a number the sum starts from.
+        where: a boolean array; only elements where it is true count.
+
+    Example:
+        >>> import numpy as np
+        >>> sum(np.array([[1, 2], [3, 4]]), axis=0)
+        array([4, 6])
+    """
+    refuse_out(out, "sum")
+    x = sum_operand(a, dtype)
+    if where is not None:
+        x = _masked(x, where, 0)
+    primitive = reduce_sum_p if x.dtype.kind != "b" else reduce_or_p
+    result = fold(primitive, x, normalize_axes(axis, len(x.shape)), keepdims)
+    return result + cast(initial, x.dtype) if _given(initial) else result
+
+
+@numpy_function(np.prod)
+def prod(
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """Product of the elements over ``axis``; as ``numpy.prod``. Its derivative is right at zeros.
+
+    The arguments are those of ``sum``.
+    """
+    refuse_out(out, "prod")
+    x = sum_operand(a, dtype)
+    x = _masked(x, where, 1)
+    primitive = reduce_prod_p if x.dtype.kind != "b" else reduce_and_p
+    result = fold(primitive, x, normalize_axes(axis, len(x.shape)), keepdims)
+    return result * cast(initial, x.dtype) if _given(initial) else result
+
+
+@numpy_function(np.any)
+def any(
+    a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None
+) -> Any:
+    """Whether any element over ``axis`` is true (not zero); as ``numpy.any``."""
+    refuse_out(out, "any")
+    x = _masked(as_boolean(a), where, False)
+    return fold(reduce_or_p, x, normalize_axes(axis, len(x.shape)), keepdims)
+
+
+@numpy_function(np.all)
+def all(
+    a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None
+) -> Any:
+    """Whether all elements over ``axis`` are true (not zero); as ``numpy.all``."""
+    refuse_out(out, "all")
+    x = _masked(as_boolean(a), where, True)
+    return fold(reduce_and_p, x, normalize_axes(axis, len(x.shape)), keepdims)
+
+
+def as_boolean(a: Any) -> Any:
+    """Return where ``a`` is not zero."""
+    x = operand(a)
+    return x if x.dtype.kind == "b" else x != 0
+
+
+@numpy_function(np.count_nonzero)
+def count_nonzero(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """How many elements over ``axis`` are not zero; as ``numpy.count_nonzero``."""
+    x = convert_element_type(as_boolean(a), _INT64)
+    return fold(reduce_sum_p, x, normalize_axes(axis, len(x.shape)), keepdims)
+
+
+# --- max, min ----------------------------------------------------------------------------------
+
+
+def _extreme(
+    which: str, a: Any, axis: Axis, keepdims: bool, initial: Any, where: Any
+) -> Any:
+    primitive = reduce_max_p if which == "maximum" else reduce_min_p
+    pairwise = arithmetic.max if which == "maximum" else arithmetic.min
+    x = operand(a)
+    if x.dtype.kind == "c":
+        raise DTypeError(
+            compose(
+                f"numpy.{which[:3]} of a traced complex array.",
+                "complex numbers have no order that derivatives respect.",
+                f"numpy.{which[:3]}(numpy.abs(x)) or of x.real.",
+            )
+        )
+    start = cast(initial, x.dtype) if _given(initial) else None
+    if _given(where) and where is not True:
+        if start is None:
+            raise ValueError(
+                f"reduction operation '{which}' does not have an identity, "
+                "so to use a where mask one has to specify 'initial'"
+            )
+        x = _masked(x, where, start)
+    axes = normalize_axes(axis, len(x.shape))
+    if 0 in (x.shape[i] for i in axes):
+        return _empty_extreme(which, x, axes, keepdims, start)
+    result = fold(primitive, x, axes, keepdims)
+    return result if start is None else pairwise(result, start)
+
+
+def _empty_extreme(which: str, x: Any, axes: tuple[int, ...], keepdims: bool, start: Any) -> Any:
+    if start is None:
+        raise ValueError(
+            f"zero-size array to reduction operation {which} which has no identity"
+        )
+    shape = tuple(n for i, n in enumerate(x.shape) if i not in axes)
+    out = broadcast_to(start, shape)
+    return structural.expand_dims(out, axes) if keepdims else out
+
+
+@numpy_function(np.max)
+def max(
+    a: Any,
+    axis: Axis = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """Largest element over ``axis``; as ``numpy.max``. Ties share the derivative evenly.
+
+    Args:
+        a: the array, not complex.
+        axis: an axis, several, or None for all.
+        out: refused for traced arrays.
+        keepdims: keep the reduced axes, of size 1.
+        initial: the least the result can be; needed for empty arrays and with ``where``.
+        where: a boolean array; only elements where it is true count.
+
+    Raises:
+        ValueError: there is no element and no ``initial``.
+    """
+    refuse_out(out, "max")
+    return _extreme("maximum", a, axis, keepdims, initial, where)
+
+
+@numpy_function(np.min)
+def min(
+    a: Any,
+    axis: Axis = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """Smallest element over ``axis``; as ``numpy.min``. Ties share the derivative evenly.
+
+    The arguments are those of ``max``.
+    """
+    refuse_out(out, "min")
+    return _extreme("minimum", a, axis, keepdims, initial, where)
+
+
+amax = max
+amin = min
+
+
+@numpy_function(np.ptp)
+def ptp(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False) -> Any:
+    """Largest less smallest element over ``axis``; as ``numpy.ptp``."""
+    refuse_out(out, "ptp")
+    x = operand(a)
+    return max(x, axis, keepdims=keepdims) - min(x, axis, keepdims=keepdims)
+
+
+def _arg_extreme(name: str, a: Any, axis: int | None, keepdims: bool) -> Any:
+    x = operand(a)
+    ndim = len(x.shape)
+    if axis is None:
+        flat, place = structural.reshape(x, (math.prod(x.shape),)), 0
+    else:
+        flat, place = x, normalize_axis(axis, ndim)
+    if flat.shape[place] == 0:
+        raise ValueError(f"attempt to get {name} of an empty sequence")
+    out = getattr(reductions, name)(flat, place, _INT64)
+    if not keepdims or keepdims is np._NoValue:
+        return out
+    return structural.expand_dims(out, tuple(range(ndim)) if axis is None else (place,))
+
+
+@numpy_function(np.argmax)
+def argmax(a: Any, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Any:
+    """Index of the first largest element along ``axis``, or in C order; as ``numpy.argmax``."""
+    refuse_out(out, "argmax")
+    return _arg_extreme("argmax", a, axis, keepdims)
+
+
+@numpy_function(np.argmin)
+def argmin(a: Any, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Any:
+    """Index of the first smallest element along ``axis``, or in C order; as ``numpy.argmin``."""
+    refuse_out(out, "argmin")
+    return _arg_extreme("argmin", a, axis, keepdims)
+
+
+# --- mean, var, std, average -------------------------------------------------------------------
+
+
+@numpy_function(np.mean)
+def mean(
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+) -> Any:
+    """Arithmetic mean over ``axis``; as ``numpy.mean``.
+
+    Integers and booleans are averaged as float64, float16 in float32 (the result is float16).
+    The arguments are those of ``sum``.
+    """
+    refuse_out(out, "mean")
+    x = operand(a)
+    result_dtype = None
+    if dtype is None:
+        if x.dtype.kind in "biu":
+            x = convert_element_type(x, _FLOAT64)
+        elif x.dtype.char == "e":
+            result_dtype, x = x.dtype, convert_element_type(x, _FLOAT32)
+    else:
+        x = convert_element_type(x, dtype)
+    axes = normalize_axes(axis, len(x.shape))
+    total = fold(reduce_sum_p, x if where is None else _masked(x, where, 0), axes, keepdims)
+    result = divide_by_count(total, count_items(x, axes, keepdims, where))
+    return result if result_dtype is None else convert_element_type(result, result_dtype)
+
+
+def divide_by_count(total: Any, count: Any) -> Any:
+    """Return ``total / count`` in the dtype of the total, as NumPy's averages do."""
+    dtype = total.dtype
+    if dtype.kind in "fc":
+        if type(count) is int:
+            return div_p.bind(total, dtype.type(count))
+        return div_p.bind(total, convert_element_type(count, dtype))
+    quotient = convert_element_type(total, _FLOAT64) / cast(count, _FLOAT64)
+    return convert_element_type(quotient, dtype)
+
+
+def _variance(
+    a: Any,
+    axis: Axis,
+    dtype: Any,
+    ddof: float,
+    keepdims: bool,
+    where: Any,
+    known_mean: Any,
+    correction: Any,
+) -> Any:
+    if _given(correction):
+        if ddof != 0:
+            raise ValueError("ddof and correction can't be provided simultaneously.")
+        ddof = correction
+    x = operand(a)
+    if dtype is not None:
+        x = convert_element_type(x, dtype)
+    elif x.dtype.kind in "biu":
+        x = convert_element_type(x, _FLOAT64)
+    axes = normalize_axes(axis, len(x.shape))
+    if not _given(known_mean):
+        count = count_items(x, axes, True, where)
+        known_mean = divide_by_count(fold(reduce_sum_p, _masked(x, where, 0), axes, True), count)
+    squares = _masked(squared_modulus(x - known_mean), where, 0)
+    total = fold(reduce_sum_p, squares, axes, keepdims)
+    count = count_items(x, axes, keepdims, where)
+    return divide_by_freedom(total, count, ddof)
+
+
+def divide_by_freedom(total: Any, count: Any, ddof: float) -> Any:
+    """Return ``total / (count - ddof)``, the divisor not below 0."""
+    if type(count) is int:
+        return total / total.dtype.type(count - ddof if count > ddof else 0)
+    freedom = convert_element_type(count, total.dtype) - total.dtype.type(ddof)
+    return total / arithmetic.max(freedom, total.dtype.type(0))
+
+
+@numpy_function(np.var)
+def var(
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+    mean: Any = None,
+    correction: Any = None,
+) -> Any:
+    """Variance over ``axis``: the mean of ``abs(a - mean)**2``; as ``numpy.var``.
+
+    Args:
+        a: the array.
+        axis: an axis, several, or None for all.
+        dtype: the dtype to compute in; float64 for integers.
+        out: refused for traced arrays.
+        ddof: the divisor is the number of elements less ``ddof``.
+        keepdims: keep the reduced axes, of size 1.
+        where: a boolean array; only elements where it is true count.
+        mean: the mean, when it is known, with the reduced axes kept.
+        correction: the Array API's name of ``ddof``.
+    """
+    refuse_out(out, "var")
+    return _variance(a, axis, dtype, ddof, keepdims, where, mean, correction)
+
+
+@numpy_function(np.std)
+def std(
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+    mean: Any = None,
+    correction: Any = None,
+) -> Any:
+    """Standard deviation over ``axis``; as ``numpy.std``. Its derivative is 0 where it is 0.
+
+    The arguments are those of ``var``.
+    """
+    refuse_out(out, "std")
+    return safe_sqrt(_variance(a, axis, dtype, ddof, keepdims, where, mean, correction))
+
+
+@numpy_function(np.average)
+def average(
+    a: Any,
+    axis: Axis = None,
+    weights: Any = None,
+    returned: bool = False,
+    *,
+    keepdims: bool = False,
+) -> Any:
+    """Weighted mean over ``axis``; as ``numpy.average``.
+
+    Args:
+        a: the array.
+        axis: an axis, several, or None for all.
+        weights: of the shape of ``a``, or of its ``axis``; equal without it.
+        returned: return the sum of the weights too.
+        keepdims: keep the reduced axes, of size 1.
+    """
+    x = operand(a)
+    axes = normalize_axes(axis, len(x.shape))
+    if weights is None:
+        result = mean(x, axes, keepdims=keepdims)
+        total: Any = result.dtype.type(count_items(x, axes, keepdims, None))
+    else:
+        w = _average_weights(operand(weights), x.shape, axis)
+        dtypes = (x.dtype, w.dtype, _FLOAT64) if x.dtype.kind in "biu" else (x.dtype, w.dtype)
+        dtype = np.result_type(*dtypes)
+        x, w = convert_element_type(x, dtype), convert_element_type(w, dtype)
+        total = fold(reduce_sum_p, broadcast_to(w, x.shape), axes, keepdims)
+        result = fold(reduce_sum_p, x * w, axes, keepdims) / total
+    return (result, broadcast_to(total, result.shape)) if returned else result
+
+
+def _average_weights(w: Any, shape: tuple[int, ...], axis: Axis) -> Any:
+    """Give weights of some axes the rank of the array."""
+    if w.shape == shape:
+        return w
+    if axis is None:
+        raise TypeError("Axis must be specified when shapes of a and weights differ.")
+    axes = normalize_axes(axis, len(shape))
+    if w.shape != tuple(shape[a] for a in axes):
+        raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+    order = sorted(range(len(axes)), key=lambda i: axes[i])
+    w = structural.transpose(w, order)
+    return structural.reshape(w, tuple(n if i in axes else 1 for i, n in enumerate(shape)))

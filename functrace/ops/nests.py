@@ -1,0 +1,51 @@
+"""Loop nests that lowering rules share: loops over all indices of a shape, and over its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+__all__ = ["fold_each", "for_each", "for_each_row", "in_bounds"]
+
+Index = tuple[Any, ...]
+
+
+def for_each(b: Any, extents: Sequence[Any], body: Callable[[Index], None]) -> None:
+    """Emit ``body(index)`` for every index of the given extents, the last one fastest."""
+
+    def level(index: Index) -> None:
+        if len(index) == len(extents):
+            body(index)
+            return
+        b.loop(0, extents[len(index)], lambda i: level((*index, i)))
+
+    level(())
+
+
+def fold_each(
+    b: Any, extents: Sequence[Any], inits: Sequence[Any], body: Callable[..., Sequence[Any]]
+) -> list[Any]:
+    """Emit a fold ``accs = body(index, *accs)`` over every index of the given extents."""
+
+    def level(index: Index, accs: Sequence[Any]) -> Sequence[Any]:
+        if len(index) == len(extents):
+            return body(index, *accs)
+        result: Sequence[Any] = b.fold(
+            0, extents[len(index)], list(accs), lambda i, *inner: list(level((*index, i), inner))
+        )
+        return result
+
+    return list(level((), inits))
+
+
+def for_each_row(
+    b: Any, shape: Sequence[Any], axis: int, body: Callable[[Callable[[Any], Index]], None]
+) -> None:
+    """Emit ``body(at)`` for each line along ``axis``; ``at(i)`` is the index of its element i."""
+    others = [n for d, n in enumerate(shape) if d != axis]
+    for_each(b, others, lambda index: body(lambda i: (*index[:axis], i, *index[axis:])))
+
+
+def in_bounds(b: Any, i: Any, n: Any) -> Any:
+    """Whether 0 <= i < n."""
+    return b.and_(b.ge(i, 0), b.lt(i, n))

@@ -1,0 +1,109 @@
+"""Where in the user's code a call was made, and tracebacks without functrace's own frames."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import types
+from collections.abc import Callable
+from typing import NamedTuple, ParamSpec, TypeVar
+
+import numpy as np
+
+from functrace.config import config
+
+__all__ = ["SourceInfo", "api_boundary", "current_source", "describe_function"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_NUMPY = os.path.dirname(os.path.abspath(np.__file__)) + os.sep
+_internal_codes: dict[types.CodeType, bool] = {}
+
+
+class SourceInfo(NamedTuple):
+    """A line of the user's code."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} ({self.function})"
+
+
+def _is_internal(code: types.CodeType) -> bool:
+    known = _internal_codes.get(code)
+    if known is None:
+        name = code.co_filename
+        known = name.startswith((_PACKAGE, _NUMPY, "<functrace"))
+        _internal_codes[code] = known
+    return known
+
+
+def current_source() -> SourceInfo | None:
+    """Return the innermost line that is neither functrace's nor NumPy's, or None."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if not _is_internal(code):
+            return SourceInfo(code.co_filename, frame.f_lineno, code.co_name)
+        frame = frame.f_back
+    return None
+
+
+def describe_function(fun: object) -> str:
+    """Return ``name (file:line)`` of a Python function, or its ``repr`` without a place."""
+    inner = fun
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    name = getattr(inner, "__name__", None) or type(inner).__name__
+    code = getattr(inner, "__code__", None)
+    if code is None or _is_internal(code):
+        return str(name)
+    return f"{name} ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
+
+
+def _without_internal_frames(tb: types.TracebackType | None) -> types.TracebackType | None:
+    kept = []
+    while tb is not None:
+        if not _is_internal(tb.tb_frame.f_code):
+            kept.append(tb)
+        tb = tb.tb_next
+    result: types.TracebackType | None = None
+    for item in reversed(kept):
+        result = types.TracebackType(result, item.tb_frame, item.tb_lasti, item.tb_lineno)
+    return result
+
+
+def _advice_behind(error: BaseException) -> BaseException:
+    """Return functrace's own error when NumPy hid it behind its ``__cause__``."""
+    cause = error.__cause__
+    while cause is not None:
+        if type(cause).__module__ == "functrace.errors":
+            return cause
+        cause = cause.__cause__
+    return error
+
+
+def api_boundary(fun: Callable[P, R]) -> Callable[P, R]:
+    """Make errors leaving ``fun`` show the user's frames only, and functrace's own text."""
+
+    @functools.wraps(fun)
+    def bounded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return fun(*args, **kwargs)
+        except Exception as error:
+            shown = _advice_behind(error)
+            if config.full_tracebacks:
+                if shown is error:
+                    raise
+                raise shown from None
+            shown.__cause__ = None if shown is not error else shown.__cause__
+            raise shown.with_traceback(_without_internal_frames(error.__traceback__)) from (
+                shown.__cause__
+            )
+
+    return bounded
