@@ -4,6 +4,7 @@
 import contextlib
 
 from functrace import core as core
+from functrace import errors as errors
 from functrace import tree as tree
 from functrace import tree_util as tree_util
 from functrace.array import Array as Array
@@ -18,6 +19,7 @@ with contextlib.suppress(ImportError):
     from functrace.api import linearize as linearize
     from functrace.api import value_and_grad as value_and_grad
     from functrace.api import vjp as vjp
+    from functrace.inspection import disable_jit as disable_jit
     from functrace.inspection import eval_shape as eval_shape
     from functrace.inspection import make_jaxpr as make_jaxpr
     from functrace.jacobians import hessian as hessian

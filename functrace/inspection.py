@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from functrace import tree
 from functrace.api_util import argument_leaf, require_callable
+from functrace.config import config
 from functrace.core.aval import ShapeDtypeStruct, ShapedArray, typeof
 from functrace.core.jaxpr import ClosedJaxpr
 from functrace.interpreters.staging import stage
 from functrace.source_info import api_boundary, describe_function
 
-__all__ = ["eval_shape", "make_jaxpr"]
+__all__ = ["disable_jit", "eval_shape", "make_jaxpr"]
 
 
 def make_jaxpr(
@@ -100,3 +102,20 @@ def _aval(value: Any, where: str) -> ShapedArray:
         return typeof(value) if isinstance(value, ShapeDtypeStruct) else value
     leaf = argument_leaf(value, lambda: where)
     return typeof(leaf.value).update(weak_type=leaf.weak)
+
+
+@contextlib.contextmanager
+def disable_jit(disable: bool = True) -> Iterator[None]:
+    """Run jitted functions as Python inside a ``with`` block, to debug them.
+
+    Args:
+        disable: False turns jit back on inside.
+
+    Example:
+        >>> import functrace as ft
+        >>> with disable_jit():
+        ...     float(ft.jit(lambda x: x if x > 0 else -x)(-2.0))
+        2.0
+    """
+    with config.override(disable_jit=disable):
+        yield

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from functrace.compiler.blas_ir import MATRIX, VECTOR, product_text
-from functrace.compiler.program import KernelCode, Step
+from functrace.compiler.steps import KernelCode, Step
 
 __all__ = ["Blas", "Operand", "blas", "matrix_product"]
 

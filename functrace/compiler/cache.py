@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 import stat
 import sys
 import threading
@@ -151,7 +150,7 @@ class DiskCache:
         if not self._ready():
             return
         path = self._directory / (key + _SUFFIX)
-        partial = self._directory / f"{key}.{os.getpid()}.{secrets.token_hex(4)}{_PARTIAL}"
+        partial = self._directory / f"{key}.{os.getpid()}.{os.urandom(4).hex()}{_PARTIAL}"
         try:
             descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             with os.fdopen(descriptor, "wb") as file:

@@ -35,7 +35,7 @@ declare i32 @PyTuple_SetItem(ptr, i64, ptr)
 declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)
 @ft_none = external global i8
 
-@ft_format_error = internal constant [11 x i8] c"LLLLLLLLLL\\00"
+@ft_format_error = internal constant [10 x i8] c"LLLLLLLLL\\00"
 
 ; Recognise the arguments and put their data pointers into the frame; false is a miss.
 define internal i1 @ft_take(ptr %p, ptr %args, ptr %block) {
@@ -320,23 +320,24 @@ done:
 ; Let Python raise the exception that a status stands for: item 1 of self builds it.
 define internal void @ft_raise(ptr %self, ptr %block, i64 %status) {
 entry:
+  %cell = getelementptr i8, ptr %block, i64 $CELL
+  %where = ld i64 %cell + $CELL_STEP
+  st i64 0 -> %cell + $CELL_STEP
   %already = call ptr @PyErr_Occurred()
   %unset = icmp eq ptr %already, null
   br i1 %unset, label %ask, label %done
 ask:
   %raiser = ld ptr %self + $TUPLE_ITEM_1
-  %where = ld i64 %block + $WHERE
-  %c0 = ld i64 %block + 64
-  %c1 = ld i64 %block + 72
-  %c2 = ld i64 %block + 80
-  %c3 = ld i64 %block + 88
-  %c4 = ld i64 %block + 96
-  %c5 = ld i64 %block + 104
-  %c6 = ld i64 %block + 112
-  %c7 = ld i64 %block + 120
+  %c0 = ld i64 %cell + 0
+  %c1 = ld i64 %cell + 8
+  %c2 = ld i64 %cell + 16
+  %c3 = ld i64 %cell + 24
+  %c4 = ld i64 %cell + 32
+  %c5 = ld i64 %cell + 40
+  %c6 = ld i64 %cell + 48
   %r = call ptr (ptr, ptr, ...) @PyObject_CallFunction(
       ptr %raiser, ptr @ft_format_error, i64 %status, i64 %where, i64 %c0, i64 %c1, i64 %c2,
-      i64 %c3, i64 %c4, i64 %c5, i64 %c6, i64 %c7)
+      i64 %c3, i64 %c4, i64 %c5, i64 %c6)
   %odd = icmp ne ptr %r, null
   br i1 %odd, label %drop, label %done
 drop:
@@ -366,18 +367,17 @@ make:
   br i1 %ready, label %go, label %fail
 go:
   %frame = getelementptr i8, ptr %block, i64 $FRAME
-  %where = getelementptr i8, ptr %block, i64 $WHERE
   %steps = ld ptr %p + $STEP_ROWS
   %count = ld i64 %p + $STEPS
   %release = ld i64 %p + $RELEASE_GIL
   %keep = icmp eq i64 %release, 0
   br i1 %keep, label %run_held, label %run_free
 run_held:
-  %s1 = call i64 @ft_run(ptr %frame, ptr %steps, i64 %count, ptr %where)
+  %s1 = call i64 @ft_run(ptr %frame, ptr %steps, i64 %count)
   br label %ran
 run_free:
   %state = call ptr @PyEval_SaveThread()
-  %s2 = call i64 @ft_run(ptr %frame, ptr %steps, i64 %count, ptr %where)
+  %s2 = call i64 @ft_run(ptr %frame, ptr %steps, i64 %count)
   call void @PyEval_RestoreThread(ptr %state)
   br label %ran
 ran:

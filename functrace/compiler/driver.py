@@ -22,12 +22,14 @@ from functrace.compiler.build import BuildError, NativeCode, build, process_symb
 from functrace.compiler.call_ir import CALL_SYMBOLS
 from functrace.compiler.driver_ir import PYTHON_SYMBOLS, RUN_SYMBOLS, driver_text
 from functrace.compiler.kernel import MEMORY_DTYPES
+from functrace.compiler.loop_ir import LOOP_ENTRIES
 from functrace.compiler.pool_ir import POOL_SYMBOLS
 from functrace.config import config
 
 __all__ = ["Driver", "driver", "portable_calls", "thread_limit"]
 
-_ENTRIES = ("ft_run", "ft_host", "ft_blocks_free", "ft_pool_limit", "ft_pool_started")
+_STEP_ENTRIES = ("ft_host", *LOOP_ENTRIES)
+_ENTRIES = ("ft_run", "ft_blocks_free", "ft_pool_limit", "ft_pool_started", *_STEP_ENTRIES)
 _FASTCALL = 0x0080
 # Places in NumPy's table of C functions (its ABI, fixed since 1.7).
 _API_ARRAY_TYPE, _API_NEW_SCALAR, _API_NEW_ARRAY = 2, 60, 94
@@ -50,11 +52,11 @@ class Driver:
     """The driver's entry points.
 
     Attributes:
-        run: ``run(frame, steps, n, where) -> status``, all integers; for lists with host steps.
+        run: ``run(frame, steps, n) -> status``, all integers; for lists with host steps.
         run_released: the same without the GIL.
         native: whether `builtin` works here.
         api: the NumPy functions that the builtin calls, as addresses.
-        host_step: the address of the step function that calls Python.
+        step_functions: the addresses of the step functions that are the driver's own.
         limit_helpers: sets how many threads besides the caller's may share a step.
         helpers_started: how many such threads there are.
     """
@@ -68,11 +70,10 @@ class Driver:
         addresses = self._code.addresses
         word = ctypes.c_void_p
         # PYFUNCTYPE: the exception of a host step is still set when the driver comes back.
-        prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, word, word, ctypes.c_int64, word)
-        self.run: Callable[[int, int, int, int], int] = prototype(addresses["ft_run"])
-        self.run_released: Callable[[int, int, int, int], int] = ctypes.CFUNCTYPE(
-            ctypes.c_int64, word, word, ctypes.c_int64, word
-        )(addresses["ft_run"])
+        held = ctypes.PYFUNCTYPE(ctypes.c_int64, word, word, ctypes.c_int64)
+        released = ctypes.CFUNCTYPE(ctypes.c_int64, word, word, ctypes.c_int64)
+        self.run: Callable[[int, int, int], int] = held(addresses["ft_run"])
+        self.run_released: Callable[[int, int, int], int] = released(addresses["ft_run"])
         self.free_blocks: Callable[[int], None] = ctypes.PYFUNCTYPE(None, word)(
             addresses["ft_blocks_free"]
         )
@@ -82,7 +83,7 @@ class Driver:
         self.helpers_started: Callable[[], int] = ctypes.PYFUNCTYPE(ctypes.c_int64)(
             addresses["ft_pool_started"]
         )
-        self.host_step = addresses["ft_host"]
+        self.step_functions = {name: addresses[name] for name in _STEP_ENTRIES}
         self.api = _numpy_api() if self.native else {}
         self._method = _MethodDef(b"call", addresses.get("ft_call", 0), _FASTCALL, None)
 

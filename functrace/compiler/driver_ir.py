@@ -1,8 +1,9 @@
 """The native driver, as LLVM text: runs step lists, splits steps over threads, answers calls.
 
-Three parts: this file's walks a step list and owns the memory of calls, `pool_ir` shares one step
-among parked threads, and `call_ir` is the body of the builtin that a compiled program is called
-through. All of them read flat rows of 64-bit words, which the enums of this file describe.
+Four parts: this file's walks a step list and owns the memory of calls, `loop_ir` has the steps that
+hold steps, `pool_ir` shares one step among parked threads, and `call_ir` is the body of the builtin
+that a compiled program is called through. All of them read flat rows of 64-bit words, which enums
+describe.
 
 Two abbreviations keep the text readable: `%x = ld T %base + N` loads a T at a byte offset and
 `st T %x -> %base + N` stores one; `$NAME` is the value of a constant.
@@ -15,19 +16,27 @@ import sys
 from enum import IntEnum
 
 from functrace.compiler.call_ir import CALL
+from functrace.compiler.kernel import (
+    ERROR_CELL_WORDS,
+    FAIL_KINDS,
+    POLL_WORD,
+    STATUS_KIND_SHIFT,
+)
+from functrace.compiler.loop_ir import LOOPS
 from functrace.compiler.pool_ir import pool_constants, pool_text
 
-__all__ = ["CELL_BYTES", "PYTHON_SYMBOLS", "RUN_SYMBOLS", "driver_text"]
+__all__ = ["CELL_BYTES", "CELL_STEP_WORD", "PYTHON_SYMBOLS", "RUN_SYMBOLS", "driver_text"]
 __all__ += ["Block", "Header", "InputWord", "OutputWord", "StepWord"]
 
-#: An error cell: details of a failure and the poll word.
-CELL_BYTES = 64
+#: An error cell: details of a failure, the poll word, and 1 + the number of the failed step.
+CELL_BYTES = 128
+CELL_STEP_WORD = ERROR_CELL_WORDS
 
 
 class StepWord(IntEnum):
     """A step's row: eight words."""
 
-    FUNCTION, RECORD, EXTENT, GRAIN, SLOTS, PARALLEL = range(6)
+    FUNCTION, RECORD, EXTENT, GRAIN, SLOTS, NUMBER = range(6)
 
 
 class Header(IntEnum):
@@ -54,7 +63,7 @@ class OutputWord(IntEnum):
 class Block(IntEnum):
     """Byte offsets in a call's block of memory; the frame follows, then cells, then the arena."""
 
-    NEXT, RAW, WHERE = 0, 8, 16
+    NEXT, RAW = 0, 8
     CELL = 64
     FRAME = 64 + CELL_BYTES
 
@@ -64,8 +73,11 @@ RUN_SYMBOLS = ("malloc", "free")
 PYTHON_SYMBOLS = ("Py_DecRef", "PyGILState_Ensure", "PyGILState_Release", "PyObject_CallFunction")
 
 _RUN = """
-define i64 @ft_run(ptr %frame, ptr %steps, i64 %n, ptr %where) {
+; Run steps in order. The innermost list whose step fails notes its number in the error cell.
+define i64 @ft_run(ptr %frame, ptr %steps, i64 %n) {
 entry:
+  %cell = ld ptr %frame + 0
+  %poll = getelementptr i8, ptr %cell, i64 $CELL_POLL
   %some = icmp sgt i64 %n, 0
   br i1 %some, label %loop, label %done
 loop:
@@ -89,11 +101,26 @@ check:
   %bad = icmp ne i64 %s, 0
   br i1 %bad, label %fail, label %next
 next:
+  %asked = load volatile i64, ptr %poll
+  %stop = icmp ne i64 %asked, 0
   %more = icmp slt i64 %k1, %n
-  br i1 %more, label %loop, label %done
+  %go = xor i1 %stop, true
+  %again = and i1 %go, %more
+  br i1 %again, label %loop, label %leave
+leave:
+  br i1 %stop, label %fail, label %done
 fail:
-  store i64 %k, ptr %where
-  ret i64 %s
+  %status = phi i64 [%s, %check], [$INTERRUPTED, %leave]
+  %noted = ld i64 %cell + $CELL_STEP
+  %first = icmp eq i64 %noted, 0
+  br i1 %first, label %note, label %out
+note:
+  %number = ld i64 %step + 40
+  %number1 = add i64 %number, 1
+  st i64 %number1 -> %cell + $CELL_STEP
+  br label %out
+out:
+  ret i64 %status
 done:
   ret i64 0
 }
@@ -275,6 +302,8 @@ def _constants() -> dict[str, int]:
     words |= {word.name: int(word) for word in Block}
     items = tuple.__basicsize__
     words |= {"TUPLE_ITEM_0": items, "TUPLE_ITEM_1": items + 8, "SCALAR_VALUE": 16}
+    words |= {"CELL_POLL": 8 * POLL_WORD, "CELL_STEP": 8 * CELL_STEP_WORD}
+    words |= {"INTERRUPTED": FAIL_KINDS["interrupt"] << STATUS_KIND_SHIFT}
     words |= {"ARRAY_DATA": 16, "ARRAY_NDIM": 24, "ARRAY_DIMS": 32}
     words |= {"ARRAY_DESCR": 56, "ARRAY_FLAGS": 64}
     words |= {"DESCR_BYTE_ORDER": 26, "DESCR_TYPE_NUMBER": 28, "SWAPPED": ord(_SWAPPED)}
@@ -283,4 +312,4 @@ def _constants() -> dict[str, int]:
 
 def driver_text(with_call: bool) -> str:
     """Return the driver's module; without the builtin when NumPy's layout is not the known one."""
-    return _expand(_RUN + pool_text() + (CALL if with_call else ""), _constants())
+    return _expand(_RUN + LOOPS + pool_text() + (CALL if with_call else ""), _constants())

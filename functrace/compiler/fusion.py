@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from functrace.compiler.plan import Array, Group, Op, Program, Read, squeeze
+from functrace.compiler.plan import Array, ArrayProgram, Group, Op, Read, squeeze
 from functrace.core.aval import Shape
-from functrace.core.lowering import Elementwise, Indexed, Reduction
+from functrace.core.lowering import Elementwise, Indexed, Library, Reduction
 
 __all__ = ["check_groups", "fuse"]
 
@@ -26,7 +26,7 @@ _LOOK_BACK = 8
 BODY, KEPT = "body", "kept"
 
 
-def fuse(program: Program) -> list[Group]:
+def fuse(program: ArrayProgram) -> list[Group]:
     """Return the groups of a program in an order in which they can run."""
     fuser = _Fuser()
     for op in program.ops:
@@ -61,7 +61,7 @@ class _Fuser:
         elif isinstance(op.lowering, Reduction):
             self.place_fold(op)
         else:
-            self.new_group(op, "library" if _is_library(op) else "nest", ())
+            self.new_group(op, "library" if isinstance(op.lowering, Library) else "nest", ())
 
     # --- candidates ---
 
@@ -257,7 +257,7 @@ class _Fuser:
 
     # --- the result ---
 
-    def finish(self, program: Program) -> list[Group]:
+    def finish(self, program: ArrayProgram) -> list[Group]:
         wanted = self.wanted(program)
         order = self.order()
         groups = []
@@ -270,7 +270,7 @@ class _Fuser:
             groups.append(group)
         return groups
 
-    def wanted(self, program: Program) -> set[Array]:
+    def wanted(self, program: ArrayProgram) -> set[Array]:
         """Return the arrays that have to be in memory."""
         wanted = {o.array for o in program.outputs}
         for op in program.ops:
@@ -294,10 +294,6 @@ class _Fuser:
             order.append(ready)
             done |= 1 << ready
         return order
-
-
-def _is_library(op: Op) -> bool:
-    return type(op.lowering).__name__ == "Library"
 
 
 def check_groups(groups: list[Group]) -> None:

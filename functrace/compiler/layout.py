@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from functrace.compiler.driver_ir import Block, Header, InputWord, OutputWord, StepWord
 from functrace.compiler.kernel import ERROR_SLOT
-
-if TYPE_CHECKING:
-    from functrace.compiler.program import InputSpec, OutputSpec, Step
+from functrace.compiler.placing import Placed
+from functrace.compiler.steps import InputSpec, OutputSpec
 
 __all__ = ["Layout", "address_of", "aligned", "lay_out"]
 
@@ -92,12 +91,12 @@ def lay_out(
     constants: Mapping[int, np.ndarray[Any, Any]],
     temporaries: Sequence[tuple[int, int]],
     arena_bytes: int,
-    steps: Sequence[tuple[Step, int, Sequence[int]]],
+    steps: Sequence[Placed],
     result: str,
     release_gil: bool,
     api: Mapping[str, int],
 ) -> Layout:
-    """Place a program's rows; ``steps`` come with their function's address and record."""
+    """Place a program's rows."""
     block = _plan_block(inputs, outputs, n_slots, temporaries, arena_bytes)
     template = np.zeros(n_slots, np.int64)
     for slot, constant in constants.items():
@@ -205,14 +204,20 @@ def _add_outputs(rows: _Rows, outputs: Sequence[OutputSpec]) -> int:
     return first
 
 
-def _add_steps(rows: _Rows, steps: Sequence[tuple[Step, int, Sequence[int]]], n_slots: int) -> int:
+def _add_steps(rows: _Rows, steps: Sequence[Placed], n_slots: int) -> int:
     width = 8
     first = rows.add([0] * (width * len(steps)))
-    for k, (step, function, record) in enumerate(steps):
+    for k, step in enumerate(steps):
         at = first + width * k
-        rows.words[at + StepWord.FUNCTION] = function
+        rows.words[at + StepWord.FUNCTION] = step.function
         rows.words[at + StepWord.EXTENT] = step.extent
         rows.words[at + StepWord.GRAIN] = step.grain if step.grain > 0 else _WHOLE
         rows.words[at + StepWord.SLOTS] = n_slots
-        rows.point(at + StepWord.RECORD, rows.add(record))
+        rows.words[at + StepWord.NUMBER] = step.number
+        record = rows.add(step.record)
+        rows.point(at + StepWord.RECORD, record)
+        for position, nested in step.lists.items():
+            rows.point(record + position, _add_steps(rows, nested, n_slots))
+        for position, table in step.tables.items():
+            rows.point(record + position, rows.add(table))
     return first

@@ -27,6 +27,7 @@ __all__ = [
     "Op",
     "Operand",
     "Output",
+    "ArrayProgram",
     "Plan",
     "Read",
     "contiguous_strides",
@@ -204,7 +205,7 @@ class Output:
 
 
 @dataclass(eq=False, slots=True)
-class Program:
+class ArrayProgram:
     """Operations over arrays: the simplified jaxpr with its views resolved."""
 
     inputs: list[Array]
@@ -294,7 +295,7 @@ class Memory:
 class Plan:
     """A program, its groups in running order, and its memory."""
 
-    program: Program
+    program: ArrayProgram
     groups: list[Group]
     memory: Memory
 

@@ -310,7 +310,7 @@ record:
   st i64 %s -> @ft_pool + $FAIL_STATUS
   %cell = ld ptr %frame + 0
   %kept = getelementptr i8, ptr @ft_pool, i64 $FAIL_CELL
-  call void @llvm.memcpy.p0.p0.i64(ptr %kept, ptr %cell, i64 64, i1 false)
+  call void @llvm.memcpy.p0.p0.i64(ptr %kept, ptr %cell, i64 56, i1 false)
   br label %leave
 leave:
   store atomic i64 0, ptr %lock release, align 8
@@ -322,8 +322,8 @@ define internal void @ft_join() noinline {
   %step = ld ptr @ft_pool + $STEP
   %slots = ld i64 %step + 32
   %frame = ld ptr @ft_pool + $JOB_FRAME
-  %cell = alloca [8 x i64], align 64
-  call void @llvm.memset.p0.i64(ptr %cell, i8 0, i64 64, i1 false)
+  %cell = alloca [16 x i64], align 64
+  call void @llvm.memset.p0.i64(ptr %cell, i8 0, i64 128, i1 false)
   %copy = alloca i64, i64 %slots, align 16
   %bytes = shl i64 %slots, 3
   call void @llvm.memcpy.p0.p0.i64(ptr %copy, ptr %frame, i64 %bytes, i1 false)

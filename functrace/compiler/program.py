@@ -6,152 +6,45 @@ they read and the rows the driver reads, and it is called with flat arguments th
 
 from __future__ import annotations
 
-import ctypes
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from functrace.compiler.build import NativeCode, build
 from functrace.compiler.driver import Driver, builtin_allowed, driver, thread_limit
-from functrace.compiler.driver_ir import CELL_BYTES
-from functrace.compiler.kernel import (
-    ERROR_CELL_WORDS,
-    ERROR_SLOT,
-    MAX_DETAILS,
-    status_kind_site,
-)
+from functrace.compiler.driver_ir import CELL_BYTES, CELL_STEP_WORD
+from functrace.compiler.kernel import ERROR_SLOT, MAX_DETAILS, status_kind_site
 from functrace.compiler.layout import Layout, address_of, lay_out
+from functrace.compiler.placing import Placer
+from functrace.compiler.steps import (
+    Copy,
+    HostCall,
+    InputSpec,
+    KernelCode,
+    Loop,
+    OutputSpec,
+    SlotView,
+    Step,
+    Switch,
+    Window,
+)
 
 __all__ = [
+    "Copy",
     "HostCall",
     "InputSpec",
     "KernelCode",
+    "Loop",
     "OutputSpec",
     "Program",
     "SlotView",
     "Step",
+    "Switch",
+    "Window",
     "default_error",
 ]
 
 Array = np.ndarray[Any, Any]
-DType = np.dtype[Any]
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class InputSpec:
-    """An argument: the slot that gets its data, and what it must look like.
-
-    A weak input stands for a Python number: it takes ``float``, ``complex`` or ``int`` objects
-    only, and its dtype is float64, complex128 or int64.
-    """
-
-    shape: Shape
-    dtype: DType
-    slot: int
-    weak: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class OutputSpec:
-    """A result: a fresh array that the steps write through ``slot``.
-
-    With ``copy`` the result is instead a copy, made after the steps, of what ``slot`` holds: an
-    input, a constant or another result. Two results never share a slot unless one is a copy.
-    """
-
-    shape: Shape
-    dtype: DType
-    slot: int
-    copy: bool = False
-
-    @property
-    def nbytes(self) -> int:
-        """The size of the result's data."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-
-@dataclass(frozen=True, slots=True)
-class KernelCode:
-    """A kernel as LLVM text; ``symbols`` gives the addresses of what it calls beyond libm."""
-
-    text: str
-    entry: str = "kernel"
-    symbols: Callable[[], Mapping[str, int]] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SlotView:
-    """How Python sees a slot."""
-
-    slot: int
-    shape: Shape
-    dtype: DType
-
-    def array(self, frame: int) -> Array:
-        """Return an array over the slot's memory in the frame at an address."""
-        size = math.prod(self.shape) * self.dtype.itemsize
-        if not size:
-            return np.zeros(self.shape, self.dtype)
-        data = ctypes.c_size_t.from_address(frame + 8 * self.slot).value
-        memory = memoryview((ctypes.c_char * size).from_address(data)).cast("B")
-        array: Array = np.frombuffer(memory, self.dtype).reshape(self.shape)
-        return array
-
-
-@dataclass(frozen=True, slots=True)
-class HostCall:
-    """A step that runs Python: ``function(*inputs)`` returns one array per output.
-
-    The function gets copies, which it may keep; what it raises, the program's caller gets.
-    """
-
-    function: Callable[..., Sequence[Any]]
-    inputs: tuple[SlotView, ...]
-    outputs: tuple[SlotView, ...]
-
-    def run(self, frame: int) -> None:
-        """Call the function on the frame at an address."""
-        results = self.function(*(view.array(frame).copy() for view in self.inputs))
-        if len(results) != len(self.outputs):
-            raise ValueError(
-                f"the callback returned {len(results)} arrays instead of {len(self.outputs)}"
-            )
-        for view, result in zip(self.outputs, results):
-            value = np.asarray(result)
-            if value.shape != view.shape:
-                raise ValueError(
-                    f"the callback returned an array of shape {value.shape} "
-                    f"where {view.shape} was declared"
-                )
-            np.copyto(view.array(frame), value, casting="same_kind")
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One call of a kernel, a library or Python.
-
-    Attributes:
-        kernel: LLVM text (entry point ``kernel``), a `KernelCode`, or a `HostCall`.
-        record: the integers the kernel reads.
-        extent: the size of its outer range; 1 when it has none.
-        grain: the outer range is run in pieces of this size, by several threads at once where
-            there are any; 0 means in one piece. It must depend on sizes alone.
-        eqn: whatever error messages need to know; passed on to the program's ``error``.
-        label: how the step is called in text.
-    """
-
-    kernel: str | KernelCode | HostCall
-    record: tuple[int, ...] = ()
-    extent: int = 1
-    grain: int = 0
-    eqn: object = None
-    label: str = ""
-
-
 ErrorMaker = Callable[[Step, str, int, tuple[int, ...]], BaseException]
 
 
@@ -218,10 +111,11 @@ class Program:
         self.n_slots, self.arena_bytes, self.result = n_slots, arena_bytes, result
         self.temporaries = tuple(temporaries)
         self.constants = {k: _usable_constant(v) for k, v in (constants or {}).items()}
-        self._error = error
         self._driver = driver()
-        self._has_host = any(isinstance(step.kernel, HostCall) for step in steps)
-        codes, hosts, rows = self._build_steps()
+        placer = Placer(self._driver.step_functions)
+        placed = placer.place(self.steps)
+        self._has_host = bool(placer.hosts)
+        self._raiser = _Raiser(tuple(placer.steps), error)
         self._layout = lay_out(
             self.inputs,
             self.outputs,
@@ -229,7 +123,7 @@ class Program:
             self.constants,
             self.temporaries,
             arena_bytes,
-            rows,
+            placed,
             result,
             release_gil,
             self._driver.api,
@@ -239,8 +133,8 @@ class Program:
         # that is still running in another thread keeps all of it alive.
         self._state = (
             self._layout.rows,
-            _Raiser(self.steps, error),
-            (codes, hosts, self.constants, self.inputs, self.outputs),
+            self._raiser,
+            (placer.codes, placer.hosts, self.constants, self.inputs, self.outputs),
             _Blocks(self._layout, self._driver),
         )
         self.call: Callable[..., Any] = (
@@ -300,32 +194,8 @@ class Program:
         for k, output in enumerate(self.outputs):
             what = "a copy, as output" if output.copy else "output"
             lines.append(f"  slot {output.slot}: {what} {k}, {_typed(output)}")
-        for k, step in enumerate(self.steps):
-            pieces = f" in pieces of {step.grain}" if step.grain else ""
-            lines.append(
-                f"  step {k}: {step.label or 'kernel'} over {step.extent}{pieces}, "
-                f"record {list(step.record)}"
-            )
+        lines += _step_lines(self.steps, "  ")
         return "\n".join(lines)
-
-    def _build_steps(
-        self,
-    ) -> tuple[list[NativeCode], list[Callable[[int], None]], list[tuple[Step, int, Any]]]:
-        codes: dict[KernelCode, NativeCode] = {}
-        hosts: list[Callable[[int], None]] = []
-        rows: list[tuple[Step, int, Any]] = []
-        for step in self.steps:
-            kernel = step.kernel
-            if isinstance(kernel, HostCall):
-                hosts.append(kernel.run)
-                rows.append((step, self._driver.host_step, (id(hosts[-1]),)))
-                continue
-            if isinstance(kernel, str):
-                kernel = KernelCode(kernel)
-            if kernel not in codes:
-                codes[kernel] = build(kernel.text, (kernel.entry,), kernel.symbols)
-            rows.append((step, codes[kernel].address, step.record))
-        return list(codes.values()), hosts, rows
 
     def _counted(self, args: Sequence[Any]) -> Sequence[Any]:
         if len(args) != len(self.inputs):
@@ -373,11 +243,10 @@ class Program:
                 frame[output.slot] = address_of(made[-1])
         cell = np.zeros(CELL_BYTES // 8, np.int64)
         frame[ERROR_SLOT] = address_of(cell)
-        where = ctypes.c_int64()
         run = self._driver.run if self._has_host else self._driver.run_released
-        status = run(address_of(frame), layout.step_rows, len(self.steps), ctypes.addressof(where))
+        status = run(address_of(frame), layout.step_rows, len(self.steps))
         if status:
-            _Raiser(self.steps, self._error)(status, where.value, *cell.tolist())
+            self._raiser(status, int(cell[CELL_STEP_WORD]), *cell[:MAX_DETAILS].tolist())
         at = address_of(frame)
         for array, output in zip(made, self.outputs):
             if output.copy:
@@ -394,10 +263,10 @@ class _Raiser:
         self._steps = steps
         self._error = error
 
-    def __call__(self, status: int, where: int, *cell: int) -> None:
-        assert len(cell) == ERROR_CELL_WORDS
+    def __call__(self, status: int, step: int, *details: int) -> None:
+        """Raise: ``step`` is 1 + the number of the failed one."""
         kind, site = status_kind_site(status)
-        raise self._error(self._steps[where], kind, site, tuple(cell[:MAX_DETAILS]))
+        raise self._error(self._steps[step - 1], kind, site, details)
 
 
 def _packed(results: list[Any], kind: str) -> Any:
@@ -427,3 +296,33 @@ def _usable_constant(array: Array) -> Array:
 
 def _typed(spec: InputSpec | OutputSpec | Array) -> str:
     return f"{spec.dtype.name}[{','.join(map(str, spec.shape))}]"
+
+
+def _step_lines(steps: Sequence[Step], indent: str) -> list[str]:
+    lines = []
+    for k, step in enumerate(steps):
+        kernel = step.kernel
+        pieces = f" in pieces of {step.grain}" if step.grain else ""
+        if isinstance(kernel, Loop):
+            rounds = "" if kernel.trips_slot is None and kernel.test else f" of {kernel.trips}"
+            lines.append(f"{indent}step {k}: {step.label or 'loop'}{rounds}")
+            if kernel.test:
+                lines.append(f"{indent}  while slot {kernel.test_slot}:")
+                lines += _step_lines(kernel.test, indent + "    ")
+            lines += _step_lines(kernel.body, indent + "  ")
+        elif isinstance(kernel, Switch):
+            lines.append(f"{indent}step {k}: {step.label or 'switch'} on slot {kernel.slot}")
+            for number, branch in enumerate(kernel.branches):
+                lines.append(f"{indent}  branch {number}:")
+                lines += _step_lines(branch, indent + "    ")
+        elif isinstance(kernel, Copy):
+            lines.append(
+                f"{indent}step {k}: copy slot {kernel.source} to slot {kernel.target}, "
+                f"{kernel.nbytes} bytes"
+            )
+        else:
+            lines.append(
+                f"{indent}step {k}: {step.label or 'kernel'} over {step.extent}{pieces}, "
+                f"record {list(step.record)}"
+            )
+    return lines

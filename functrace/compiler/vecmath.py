@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+from functrace.compiler import vecmath_exp, vecmath_log, vecmath_special, vecmath_trig
 from functrace.compiler.builder import Builder, build_function
 from functrace.compiler.kernel import F32, F64, MATH_ARITY, DType, Function, Region, Scalar
 from functrace.compiler.kernel_passes import named_calls
@@ -24,7 +25,36 @@ EXTERNS: dict[str, int] = {
     "atan2": 2, "pow": 2, "hypot": 2, "fmod": 2,
 }  # fmt: skip
 
-RULES: dict[str, Rule] = {}
+RULES: dict[str, Rule] = {
+    "exp": vecmath_exp.exp,
+    "exp2": vecmath_exp.exp2,
+    "expm1": vecmath_exp.expm1,
+    "logistic": vecmath_exp.logistic,
+    "tanh": vecmath_exp.tanh,
+    "sinh": vecmath_exp.sinh,
+    "cosh": vecmath_exp.cosh,
+    "log": vecmath_log.log,
+    "log2": vecmath_log.log2,
+    "log10": vecmath_log.log10,
+    "log1p": vecmath_log.log1p,
+    "asinh": vecmath_log.asinh,
+    "acosh": vecmath_log.acosh,
+    "atanh": vecmath_log.atanh,
+    "pow": vecmath_log.pow,
+    "sin": vecmath_trig.sin,
+    "cos": vecmath_trig.cos,
+    "tan": vecmath_trig.tan,
+    "asin": vecmath_trig.asin,
+    "acos": vecmath_trig.acos,
+    "atan": vecmath_trig.atan,
+    "atan2": vecmath_trig.atan2,
+    "erf": vecmath_special.erf,
+    "erfc": vecmath_special.erfc,
+    "erf_inv": vecmath_special.erf_inv,
+    "digamma": vecmath_special.digamma,
+    "cbrt": vecmath_special.cbrt,
+    "hypot": vecmath_special.hypot,
+}
 
 
 @cache

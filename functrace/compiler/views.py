@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.plan import Array, Number, Op, Operand, Output, Program, Read
+from functrace.compiler.plan import Array, ArrayProgram, Number, Op, Operand, Output, Read
 from functrace.core.aval import Shape
 from functrace.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
 from functrace.core.lowering import Elementwise, Library, Lowering, Nest, Reduction, View
@@ -22,7 +22,7 @@ __all__ = ["resolve_views"]
 _COPY = Elementwise(lambda b, x: x)
 
 
-def resolve_views(closed: ClosedJaxpr) -> Program:
+def resolve_views(closed: ClosedJaxpr) -> ArrayProgram:
     """Return the operations of a simplified jaxpr."""
     return _Resolver(closed).run()
 
@@ -36,7 +36,7 @@ class _Resolver:
         self.constants: list[Array] = []
         self.known_constants: dict[tuple[str, bytes], Array] = {}
 
-    def run(self) -> Program:
+    def run(self) -> ArrayProgram:
         jaxpr = self.closed.jaxpr
         for var, value in zip(jaxpr.constvars, self.closed.consts):
             self.env[var] = self.constant(np.asarray(value)).read()
@@ -48,7 +48,7 @@ class _Resolver:
         for eqn in jaxpr.eqns:
             self.equation(eqn)
         outputs = self.outputs(jaxpr.outvars)
-        return Program(inputs, self.constants, self.ops, outputs)
+        return ArrayProgram(inputs, self.constants, self.ops, outputs)
 
     def array(self, shape: Shape, dtype: np.dtype[Any], kind: str) -> Array:
         self.count += 1
@@ -79,6 +79,10 @@ class _Resolver:
                     f"define it with {eqn.primitive.name}_p.def_lowering, or run without jit.",
                 )
             )
+        if isinstance(lowering, Library):
+            avals = [a.aval for a in eqn.invars]
+            if lowering.rule(avals, **eqn.params) is None:
+                lowering = lowering.otherwise
         if isinstance(lowering, (Nest, Library)):
             operands = [self.in_memory(x) for x in operands]
         outs = self.add(eqn.primitive.name, lowering, operands, eqn)

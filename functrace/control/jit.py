@@ -90,7 +90,7 @@ class JitFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the compiled function, tracing and compiling it first for a new signature."""
         fast = self._fast
-        if fast is not None and state.trace is EVAL:
+        if fast is not None and state.trace is EVAL and not config.disable_jit:
             result = fast(args, kwargs)
             if result is not MISS:
                 return result

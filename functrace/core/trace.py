@@ -19,6 +19,7 @@ from functrace.errors import (
     ConcretizationError,
     InPlaceUpdateError,
     MissingRuleError,
+    NonConcreteBooleanIndexError,
     TracerArrayConversionError,
     TracerBoolConversionError,
     TracerIntegerConversionError,
@@ -375,6 +376,7 @@ _ERRORS: dict[str, type[ConcretizationError]] = {
     "int": TracerIntegerConversionError,
     "index": TracerIntegerConversionError,
     "array": TracerArrayConversionError,
+    "mask": NonConcreteBooleanIndexError,
 }
 
 

@@ -135,8 +135,8 @@ class JVPTrace(Trace):
             term = rule(tangent, out, *primals, **params)
             if term is None:
                 continue
-            if primitive.elementwise and term.shape != out.shape:
-                term = broadcast_to(term, out.shape)
+            if primitive.elementwise and out.shape and not tangent.shape:
+                term = broadcast_to(term, out.shape)  # the tangent of a 0-d operand
             total = term if total is None else add_p.bind(total, term)
         return out if total is None else self.wrap(out, total)
 

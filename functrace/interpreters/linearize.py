@@ -42,13 +42,8 @@ __all__ = [
 ]
 
 
-class LinearEqn(NamedTuple):
-    """One recorded linear operation; linear operands are tracers, the others residuals."""
-
-    primitive: Primitive
-    args: Sequence[Any]
-    params: dict[str, Any]
-    outs: Sequence[LinearTracer]
+LinearEqn = tuple[Primitive, Sequence[Any], dict[str, Any], Sequence["LinearTracer"]]
+"""One recorded operation: primitive, operands (tracers or residuals), params, results."""
 
 
 # --- Tracer ------------------------------------------------------------------------------------
@@ -73,15 +68,15 @@ class LinearTracer(ArrayOperators, Tracer, LinearValue):
 
     def _infer(self) -> None:
         """Work out the type from the equation that made it."""
-        eqn = self.eqn
-        assert eqn is not None and eqn.primitive.abstract_eval is not None
+        assert self.eqn is not None
+        primitive, args, params, _ = self.eqn
+        assert primitive.abstract_eval is not None
         avals = [
-            ShapedArray(a.shape, a.dtype) if type(a) is LinearTracer else typeof(a)
-            for a in eqn.args
+            ShapedArray(a.shape, a.dtype) if type(a) is LinearTracer else typeof(a) for a in args
         ]
-        if eqn.primitive.elementwise:
-            avals = _alike(avals, eqn.args)
-        aval = eqn.primitive.abstract_eval(*avals, **eqn.params)
+        if primitive.elementwise:
+            avals = _alike(avals, args)
+        aval = primitive.abstract_eval(*avals, **params)
         self._shape, self._dtype = aval.shape, aval.dtype
 
     @property
@@ -168,7 +163,7 @@ class LinearTrace(Trace):
         if not primitive.multiple_results:
             out = LinearTracer(self, self.count)
             self.count += 1
-            out.eqn = eqn = LinearEqn(primitive, args, params, (out,))
+            out.eqn = eqn = (primitive, args, params, (out,))
             self.eqns.append(eqn)
             return out
         rule = primitive.rule("abstract_eval", self.what)
@@ -177,7 +172,7 @@ class LinearTrace(Trace):
             out = self.new_tracer()
             out.tell_type(aval)
             outs.append(out)
-        self.eqns.append(LinearEqn(primitive, args, params, outs))
+        self.eqns.append((primitive, args, params, outs))
         return outs
 
     # --- residuals the user can change are copied ---
@@ -258,10 +253,10 @@ class LinearProgram:
         env: list[Any] = [None] * self.count
         for tracer, tangent in zip(self.inputs, tangents):
             env[tracer.index] = tangent
-        for eqn in self.eqns:
-            args = [env[a.index] if type(a) is LinearTracer else a for a in eqn.args]
-            outs = eqn.primitive.bind(*args, **eqn.params)
-            for tracer, out in zip(eqn.outs, outs if eqn.primitive.multiple_results else (outs,)):
+        for primitive, operands, params, tracers in self.eqns:
+            args = [env[a.index] if type(a) is LinearTracer else a for a in operands]
+            outs = primitive.bind(*args, **params)
+            for tracer, out in zip(tracers, outs if primitive.multiple_results else (outs,)):
                 env[tracer.index] = out
         return [None if o is None else env[o.index] for o in self.outputs]
 
@@ -270,16 +265,18 @@ class LinearProgram:
         needed = {o.index for o in outputs}
         live: list[LinearEqn] = []
         for eqn in reversed(self.eqns):
-            if any(o.index in needed for o in eqn.outs):
+            _, args, _, outs = eqn
+            if any(o.index in needed for o in outs):
                 live.append(eqn)
-                needed.update(a.index for a in eqn.args if type(a) is LinearTracer)
+                needed.update(a.index for a in args if type(a) is LinearTracer)
         env = {t.index: Var(t.aval) for t in self.inputs}
         residuals: dict[int, tuple[Var, Any]] = {}
         eqns = []
         for eqn in reversed(live):
-            invars = [_linear_atom(a, eqn, env, residuals) for a in eqn.args]
-            outvars = [env.setdefault(o.index, Var(o.aval)) for o in eqn.outs]
-            eqns.append(JaxprEqn(eqn.primitive, invars, outvars, eqn.params))
+            primitive, args, params, outs = eqn
+            invars = [_linear_atom(a, eqn, env, residuals) for a in args]
+            outvars = [env.setdefault(o.index, Var(o.aval)) for o in outs]
+            eqns.append(JaxprEqn(primitive, invars, outvars, params))
         constvars = [v for v, _ in residuals.values()]
         outvars = [env[o.index] for o in outputs]
         jaxpr = Jaxpr(constvars, [env[t.index] for t in self.inputs], outvars, eqns)
@@ -294,9 +291,10 @@ def _linear_atom(
     if type(a) is LinearTracer:
         return env[a.index]
     if isinstance(a, _PYTHON):
-        dtype = next((x.dtype for x in eqn.args if not isinstance(x, _PYTHON)), None)
+        primitive, args, _, _ = eqn
+        dtype = next((x.dtype for x in args if not isinstance(x, _PYTHON)), None)
         value = np.asarray(a)
-        return Literal(value.astype(dtype)[()] if eqn.primitive.elementwise else value[()])
+        return Literal(value.astype(dtype)[()] if primitive.elementwise else value[()])
     if isinstance(a, np.generic):
         return Literal(a)
     if id(a) not in residuals:

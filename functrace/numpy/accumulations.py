@@ -15,7 +15,7 @@ from functrace.numpy.dispatching import (
     refuse_out,
 )
 from functrace.numpy.reductions import sum_operand
-from functrace.ops import cumulative, structural
+from functrace.ops import cumulative, joining, structural
 from functrace.ops.broadcasting import broadcast_to
 
 __all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum"]
@@ -60,7 +60,7 @@ def _array_api_accumulate(
     if not include_initial:
         return out
     shape = (*out.shape[:axis], 1, *out.shape[axis + 1 :])
-    return structural.concatenate([broadcast_to(cast(initial, out.dtype), shape), out], axis)
+    return joining.concatenate([broadcast_to(cast(initial, out.dtype), shape), out], axis)
 
 
 def _numpy_cumulative(name: str) -> Any:

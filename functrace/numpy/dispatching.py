@@ -14,13 +14,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from functrace.core.aval import shape_of
 from functrace.core.trace import Tracer
 from functrace.errors import InPlaceUpdateError, compose
 from functrace.ops import logical
-from functrace.ops.broadcasting import broadcast_to
 from functrace.ops.creation import convert_element_type
-from functrace.ops.promotion import as_array, broadcast_shapes, promote_operands
+from functrace.ops.promotion import as_array, broadcast_arrays, promote_dtypes
 
 __all__ = [
     "cast",
@@ -43,10 +41,15 @@ def has_tracer(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(has_tracer(v) for v in value)
 
 
-def numpy_function(plain: Callable[..., Any]) -> Callable[[F], F]:
-    """Return a decorator: the function is ``plain``, NumPy's own, unless an argument is traced."""
+def numpy_function(plain: Callable[..., Any] | None) -> Callable[[F], F]:
+    """Return a decorator: the function is ``plain``, NumPy's own, unless an argument is traced.
+
+    ``None`` stands for a function that this NumPy doesn't have yet.
+    """
 
     def decorate(traced: F) -> F:
+        untraced = plain or traced
+
         @functools.wraps(traced)
         def function(*args: Any, **kwargs: Any) -> Any:
             for a in args:
@@ -55,7 +58,7 @@ def numpy_function(plain: Callable[..., Any]) -> Callable[[F], F]:
             for a in kwargs.values():
                 if has_tracer(a):
                     return traced(*args, **kwargs)
-            return plain(*args, **kwargs)
+            return untraced(*args, **kwargs)
 
         return function  # type: ignore[return-value]
 
@@ -111,11 +114,9 @@ def choose(mask: Any, x: Any, y: Any) -> Any:
     mask = operand(mask)
     if mask.dtype.kind != "b":
         mask = mask != 0
-    x, y = promote_operands(x, y)
-    shape = broadcast_shapes(mask.shape, shape_of(x), shape_of(y))
-    return logical.select(
-        broadcast_to(mask, shape), broadcast_to(x, shape), broadcast_to(y, shape)
-    )
+    x, y = promote_dtypes(as_array(x), as_array(y))
+    mask, x, y = broadcast_arrays(mask, x, y)
+    return logical.select(mask, x, y)
 
 
 def cast(x: Any, dtype: Any) -> Any:

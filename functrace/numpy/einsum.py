@@ -17,7 +17,6 @@ from functrace.ops import structural
 from functrace.ops.broadcasting import reduce_sum_p
 from functrace.ops.creation import convert_element_type
 from functrace.ops.promotion import promote_dtypes
-from functrace.ops.structural import move_axis
 
 __all__ = ["einsum", "einsum_path"]
 
@@ -43,7 +42,7 @@ def _letters(part: str) -> Labels:
     before, dots, after = part.partition("...")
     if not (before + after).isalpha() and before + after:
         raise ValueError(f"einstein sum subscripts {part!r} hold something else than letters")
-    return (*before, ...) + tuple(after) if dots else tuple(before)
+    return (*before, ..., *tuple(after)) if dots else tuple(before)
 
 
 def _expand(labels: Labels, ndim: int | None, width: int) -> Labels:

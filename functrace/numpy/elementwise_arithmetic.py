@@ -243,24 +243,7 @@ def cbrt(x: Any, /) -> Any:
 @ufunc_function(np.hypot)
 def hypot(x1: Any, x2: Any, /) -> Any:
     """The hypotenuse of a right triangle with these legs, without overflow; 0 slope at 0."""
-    x, y = operands(np.hypot, *loop_operands(np.hypot, x1, x2))
-    x, y = complexes.abs(x), complexes.abs(y)
-    larger = arithmetic.max(x, y)
-    # A power of two near the larger leg: dividing by it is exact, and it has no derivative.
-    usable = bitwise.bitwise_and(
-        logical.is_finite(larger), logical.gt(larger, larger.dtype.type(0))
-    )
-    one = larger.dtype.type(1)
-    exponent = rounding.floor(transcendental.log2(logical.select(usable, larger, one)))
-    scale = transcendental.exp2(exponent)
-    length = powers.sqrt(
-        arithmetic.add(
-            powers.square(arithmetic.div(x, scale)), powers.square(arithmetic.div(y, scale))
-        )
-    )
-    inf = larger.dtype.type(np.inf)
-    infinite = bitwise.bitwise_or(logical.eq(x, inf), logical.eq(y, inf))
-    return logical.select(infinite, inf, arithmetic.mul(length, scale))
+    return powers.hypot(*loop_operands(np.hypot, x1, x2))
 
 
 # --- signs and extrema -------------------------------------------------------------------------

@@ -259,7 +259,7 @@ def signbit(x: Any, /) -> Any:
     return logical.signbit(loop_operands(np.signbit, x)[0])
 
 
-def _real_infinite(x: Any, name: str, positive: bool) -> Any:
+def _equals_infinity(x: Any, infinity: float) -> Any:
     x = operand(x)
     if x.dtype.kind == "c":
         raise TypeError(
@@ -267,19 +267,19 @@ def _real_infinite(x: Any, name: str, positive: bool) -> Any:
         )
     if x.dtype.kind != "f":
         return full(x.shape, False, np.bool_)
-    return logical.eq(x, x.dtype.type(np.inf if positive else -np.inf))
+    return logical.eq(x, x.dtype.type(infinity))
 
 
 @numpy_function(np.isposinf)
 def isposinf(x: Any, out: Any = None) -> Any:
     """Tell where the elements are positive infinity."""
-    return _real_infinite(x, "isposinf", True)
+    return _equals_infinity(x, np.inf)
 
 
 @numpy_function(np.isneginf)
 def isneginf(x: Any, out: Any = None) -> Any:
     """Tell where the elements are negative infinity."""
-    return _real_infinite(x, "isneginf", False)
+    return _equals_infinity(x, -np.inf)
 
 
 @numpy_function(np.iscomplex)
@@ -295,9 +295,11 @@ def iscomplex(x: Any) -> Any:
 @numpy_function(np.isreal)
 def isreal(x: Any) -> Any:
     """Tell where the imaginary part is zero."""
-    return bitwise.bitwise_not(truth(complexes.imag(x))) if dtype_of(
-        x := operand(x)
-    ).kind == "c" else full(x.shape, True, np.bool_)
+    x = operand(x)
+    if x.dtype.kind != "c":
+        return full(x.shape, True, np.bool_)
+    imag = complexes.imag(x)
+    return logical.eq(imag, imag.dtype.type(0))
 
 
 # --- nearness and equality of arrays -----------------------------------------------------------
@@ -321,7 +323,7 @@ def isclose(
         x, y = promote_operands(a, convert_element_type(y, np.float64))
     gap = complexes.abs(arithmetic.sub(x, y))
     real = gap.dtype
-    bound = add_scaled(convert_tolerance(atol, real), convert_tolerance(rtol, real), y)
+    bound = _add_scaled(_tolerance(atol, real), _tolerance(rtol, real), y)
     gap, bound = promote_operands(gap, bound)
     near = bitwise.bitwise_and(logical.le(gap, bound), logical.is_finite(y))
     close = bitwise.bitwise_or(*promote_operands(near, logical.eq(x, y)))
@@ -331,12 +333,12 @@ def isclose(
     return close
 
 
-def convert_tolerance(tolerance: Any, dtype: Any) -> Any:
+def _tolerance(tolerance: Any, dtype: Any) -> Any:
     """Return a tolerance in the dtype of the distances, or a traced one as it is."""
     return tolerance if isinstance(tolerance, Tracer) else np.asarray(tolerance).astype(dtype)[()]
 
 
-def add_scaled(atol: Any, rtol: Any, y: Any) -> Any:
+def _add_scaled(atol: Any, rtol: Any, y: Any) -> Any:
     """Return ``atol + rtol * |y|``."""
     scaled = arithmetic.mul(*promote_operands(rtol, complexes.abs(y)))
     return arithmetic.add(*promote_operands(atol, scaled))

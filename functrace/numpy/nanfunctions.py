@@ -118,7 +118,7 @@ def nanmax(
     initial: Any = None,
     where: Any = None,
 ) -> Any:
-    """Largest element over ``axis`` that isn't NaN; NaN when there is none; as ``numpy.nanmax``."""
+    """Largest element over ``axis`` that isn't NaN, or NaN; as ``numpy.nanmax``."""
     refuse_out(out, "nanmax")
     x, mask = replace_nan(a, -np.inf)
     result = max(x, axis, None, keepdims, initial, where)
@@ -134,7 +134,7 @@ def nanmin(
     initial: Any = None,
     where: Any = None,
 ) -> Any:
-    """Smallest element over ``axis`` that isn't NaN; NaN when there is none; as ``numpy.nanmin``."""
+    """Smallest element over ``axis`` that isn't NaN, or NaN; as ``numpy.nanmin``."""
     refuse_out(out, "nanmin")
     x, mask = replace_nan(a, np.inf)
     result = min(x, axis, None, keepdims, initial, where)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from functrace.ops.contraction import dot_general_p
 
 from functrace.core.trace import Tracer
 from functrace.errors import ShapeError, compose
@@ -18,9 +19,8 @@ from functrace.numpy.dispatching import (
     refuse_out,
 )
 from functrace.numpy.reductions import fold, sum_dtype
-from functrace.ops import complexes, contraction, indexing, structural
+from functrace.ops import complexes, contraction, joining, structural
 from functrace.ops.broadcasting import broadcast_to, reduce_sum_p
-from functrace.ops.contraction import dot_general_p
 from functrace.ops.creation import convert_element_type
 from functrace.ops.promotion import broadcast_shapes, promote_dtypes
 from functrace.ops.structural import move_axis
@@ -250,7 +250,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     return contract(x1, x2, (n,), (n,), places, places)
 
 
-@numpy_function(getattr(np, "matvec", None))  # type: ignore[arg-type]
+@numpy_function(getattr(np, "matvec", None))
 def matvec(x1: Any, x2: Any, /) -> Any:
     """Product of matrices with vectors, stacks of them broadcast; as ``numpy.matvec``."""
     x1, x2 = product_operands(x1, x2)
@@ -259,7 +259,7 @@ def matvec(x1: Any, x2: Any, /) -> Any:
     return structural.squeeze(out, (len(out.shape) - 1,))
 
 
-@numpy_function(getattr(np, "vecmat", None))  # type: ignore[arg-type]
+@numpy_function(getattr(np, "vecmat", None))
 def vecmat(x1: Any, x2: Any, /) -> Any:
     """Product of conjugated vectors with matrices, stacks broadcast; as ``numpy.vecmat``."""
     x1, x2 = product_operands(x1, x2)
@@ -292,7 +292,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     first = first if count else 0
     stop = first + (count - 1) * (m + 1) + 1 if count else 0
     zeros, ones = (0,) * len(lead), (1,) * len(lead)
-    return indexing.slice(flat, (*zeros, first), (*lead, stop), (*ones, m + 1))
+    return joining.slice(flat, (*zeros, first), (*lead, stop), (*ones, m + 1))
 
 
 @numpy_function(np.trace)
@@ -373,9 +373,9 @@ def _turn(x: Any) -> Any:
     """Turn vectors of three elements by one place to the left."""
     last = len(x.shape) - 1
     zeros, lead, ones = (0,) * last, x.shape[:-1], (1,) * (last + 1)
-    rest = indexing.slice(x, (*zeros, 1), (*lead, 3), ones)
-    first = indexing.slice(x, (*zeros, 0), (*lead, 1), ones)
-    return structural.concatenate([rest, first], last)
+    rest = joining.slice(x, (*zeros, 1), (*lead, 3), ones)
+    first = joining.slice(x, (*zeros, 0), (*lead, 1), ones)
+    return joining.concatenate([rest, first], last)
 
 
 # --- multi_dot ---------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from functrace.core.trace import Primitive, Tracer
-from functrace.errors import DTypeError, compose
+from functrace.core.trace import Primitive
+from functrace.errors import DTypeError, ShapeError, compose
 from functrace.numpy.dispatching import (
     cast,
     choose,
@@ -505,7 +505,9 @@ def _average_weights(w: Any, shape: tuple[int, ...], axis: Axis) -> Any:
         raise TypeError("Axis must be specified when shapes of a and weights differ.")
     axes = normalize_axes(axis, len(shape))
     if w.shape != tuple(shape[a] for a in axes):
-        raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+        raise ShapeError(
+            "Shape of weights must be consistent with shape of a along specified axis."
+        )
     order = sorted(range(len(axes)), key=lambda i: axes[i])
     w = structural.transpose(w, order)
     return structural.reshape(w, tuple(n if i in axes else 1 for i, n in enumerate(shape)))

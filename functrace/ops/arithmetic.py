@@ -219,7 +219,13 @@ def clamp(min: Any, x: Any, max: Any) -> Any:
 
 # --- copy and stop_gradient --------------------------------------------------------------------
 
-copy_p = unary("copy", lambda x: x.copy()[()], ANY, Elementwise(lambda b, x: x), not_linear="it has no tangent")
+copy_p = unary(
+    "copy",
+    lambda x: x.copy()[()],
+    ANY,
+    Elementwise(lambda b, x: x),
+    not_linear="it is applied to no tangent",
+)
 
 
 @copy_p.def_jvp_each

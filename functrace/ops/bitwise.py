@@ -29,9 +29,7 @@ _NO_DERIVATIVE = {"not_differentiable": "integer or boolean output"}
 and_p = binary(
     "and", np.bitwise_and, BITS, Elementwise(lambda b, x, y: b.and_(x, y)), **_NO_DERIVATIVE
 )
-or_p = binary(
-    "or", np.bitwise_or, BITS, Elementwise(lambda b, x, y: b.or_(x, y)), **_NO_DERIVATIVE
-)
+or_p = binary("or", np.bitwise_or, BITS, Elementwise(lambda b, x, y: b.or_(x, y)), **_NO_DERIVATIVE)
 xor_p = binary(
     "xor", np.bitwise_xor, BITS, Elementwise(lambda b, x, y: b.xor(x, y)), **_NO_DERIVATIVE
 )

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from functrace.core.aval import ShapedArray
 from functrace.core.lowering import Elementwise
 from functrace.dtypes import real_dtype
 from functrace.ops.arithmetic import NOT_LINEAR, div, max, mul, sub
+from functrace.ops.bitwise import bitwise_and
+from functrace.ops.exponentials import log
 from functrace.ops.families import FLOATING, INEXACT, NUMERIC, binary, unary
 from functrace.ops.logical import eq, gt, lt, select
-from functrace.ops.bitwise import bitwise_and
 
 __all__ = ["cbrt", "hypot", "integer_pow", "pow", "rsqrt", "sqrt", "square"]
 
@@ -57,9 +57,7 @@ def square(x: Any) -> Any:
 
 # --- sqrt --------------------------------------------------------------------------------------
 
-sqrt_p = unary(
-    "sqrt", np.sqrt, INEXACT, Elementwise(lambda b, x: b.sqrt(x)), not_linear=NOT_LINEAR
-)
+sqrt_p = unary("sqrt", np.sqrt, INEXACT, Elementwise(lambda b, x: b.sqrt(x)), not_linear=NOT_LINEAR)
 
 
 @sqrt_p.def_jvp_each
@@ -119,20 +117,23 @@ def cbrt(x: Any) -> Any:
 # --- integer_pow -------------------------------------------------------------------------------
 
 
-def _check_exponent(dtype: np.dtype[Any], y: int) -> None:
+def _integer_pow_dtype(dtype: np.dtype[Any], *, y: int) -> np.dtype[Any]:
     if y < 0 and dtype.kind in "iu":
         raise ValueError("Integers to negative integer powers are not allowed.")
+    return dtype
 
 
 def _integer_pow_impl(x: Any, *, y: int) -> Any:
     """Multiply repeatedly, in the order that kernels do, so that the bits are the same."""
-    _check_exponent(x.dtype, y)
+    _integer_pow_dtype(x.dtype, y=y)
     if y == 0:
         return np.ones_like(x)[()]
-    n, power, result = abs(y), x, None
+    n, power, result = abs(y), x, x
+    started = False
     while n:
         if n & 1:
-            result = power if result is None else result * power
+            result = result * power if started else power
+            started = True
         n >>= 1
         if n:
             power = power * power
@@ -148,7 +149,7 @@ integer_pow_p = unary(
     _integer_pow_impl,
     NUMERIC,
     Elementwise(_integer_pow_lowering),
-    out_dtype=lambda dtype, *, y: _check_exponent(dtype, y) or dtype,
+    out_dtype=_integer_pow_dtype,
     not_linear=NOT_LINEAR,
 )
 
@@ -179,6 +180,8 @@ pow_p = binary("pow", np.power, NUMERIC, Elementwise(_pow_lowering), not_linear=
 
 def _pow_jvp_base(t: Any, out: Any, x: Any, y: Any) -> Any:
     # d x**y = y x**(y-1). At y = 0 it is 0, for any x; at x = 0 < y < 1 the slope is capped.
+    if isinstance(y, (float, np.floating)):
+        return _pow_jvp_known(t, out, x, y)
     exponent = sub(select(eq(y, 0.0), out.dtype.type(1), y), 1.0)
     if out.dtype.kind == "f":
         steep = bitwise_and(eq(x, 0.0), bitwise_and(gt(y, 0.0), lt(y, 1.0)))
@@ -186,9 +189,17 @@ def _pow_jvp_base(t: Any, out: Any, x: Any, y: Any) -> Any:
     return mul(t, mul(y, pow(x, exponent)))
 
 
+def _pow_jvp_known(t: Any, out: Any, x: Any, y: Any) -> Any:
+    """The derivative in the base when the exponent is a known number: decide now, not later."""
+    if y == 0:
+        return None
+    if 0 < y < 1 and out.dtype.kind == "f":
+        x = select(eq(x, 0.0), out.dtype.type(_least(out.dtype)), x)
+    return mul(t, mul(pow(x, y - 1), y))
+
+
 def _pow_jvp_exponent(t: Any, out: Any, x: Any, y: Any) -> Any:
     # d x**y = x**y log x, which goes to 0 with x for y > 0.
-    log = _log()
     return mul(t, mul(out, log(select(eq(x, 0.0), out.dtype.type(1), x))))
 
 

@@ -13,10 +13,11 @@ from functrace.core.trace import Primitive
 from functrace.dtypes import canonical_dtype
 from functrace.errors import ShapeError, compose
 from functrace.ops.arithmetic import div, mul
+from functrace.ops.bitwise import bitwise_or
 from functrace.ops.broadcasting import broadcast_in_dim, reduce_sum
 from functrace.ops.creation import convert_element_type
 from functrace.ops.families import ANY, BITS, kept_axes, reduction
-from functrace.ops.logical import eq, is_nan, select
+from functrace.ops.logical import eq, is_nan
 from functrace.ops.nests import for_each
 
 __all__ = [
@@ -88,8 +89,10 @@ reduce_min_p = reduction(
 def _extreme_jvp(t: Any, out: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
     # The mean of the tangents where the extreme is taken: ties share evenly. A NaN is not equal
     # to itself, yet it is what was chosen.
+    if 0 in x.shape:
+        return reduce_sum(t, axes)
     wide = broadcast_in_dim(out, x.shape, kept_axes(len(x.shape), axes))
-    chosen = select(is_nan(wide), is_nan(x), eq(x, wide))
+    chosen = bitwise_or(eq(x, wide), is_nan(x))
     weights = convert_element_type(chosen, out.dtype)
     count = reduce_sum(weights, axes)
     return div(reduce_sum(mul(t, weights), axes), count)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from functrace.compiler.program import InputSpec, OutputSpec, Program, Step
 
 F8 = np.dtype(np.float64)

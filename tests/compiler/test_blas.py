@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from functrace.compiler import blas as blas_module
 from functrace.compiler.blas import Operand, blas, matrix_product
 from functrace.compiler.driver import driver, thread_limit
@@ -111,9 +112,7 @@ def test_a_strided_result_and_a_repeated_operand(n: int) -> None:
     f8 = np.dtype(np.float64)
     a, b = _random((5, 3, 4), f8), _random((4, n), f8)
     c = Operand(3, 7, offset=2, batch_stride=21)
-    step = matrix_product(
-        f8, (3, n, 4), Operand(1, 4, batch_stride=12), Operand(2, n), c, batch=5
-    )
+    step = matrix_product(f8, (3, n, 4), Operand(1, 4, batch_stride=12), Operand(2, n), c, batch=5)
     assert step is not None
     outputs = [OutputSpec((5, 3, 7), f8, 3)]
     program = Program([InputSpec(a.shape, f8, 1), InputSpec(b.shape, f8, 2)], outputs, 4, [step])

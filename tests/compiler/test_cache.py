@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from handmade import ADD_ONE, DOUBLE, SINE, unary
+
 from functrace.compiler import build as build_module
 from functrace.compiler.build import BuildError, build, cache_info, clear_caches
 from functrace.compiler.cache import DiskCache, MemoryCache, default_directory
 from functrace.config import config
-from handmade import ADD_ONE, DOUBLE, SINE, unary
 
 KEY = "0" * 64
 

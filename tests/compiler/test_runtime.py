@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import functrace.compiler.driver as driver_module
 import numpy as np
 import pytest
+from handmade import ADD_ONE, CHECK, COPY, DOUBLE, F8, SINE, elementwise, many, unary
+
+import functrace.compiler.driver as driver_module
 from functrace.compiler.build import build, clear_caches
 from functrace.compiler.driver import driver, portable_calls, thread_limit
 from functrace.compiler.kernel import MEMORY_DTYPES
@@ -29,7 +31,6 @@ from functrace.compiler.program import (
     Step,
 )
 from functrace.config import config
-from handmade import ADD_ONE, CHECK, COPY, DOUBLE, F8, SINE, elementwise, many, unary
 
 
 @pytest.fixture(params=["builtin", "portable"], autouse=True)
@@ -260,9 +261,7 @@ def test_the_error_table_is_given_step_kind_site_and_details() -> None:
         return ZeroDivisionError("mine")
 
     steps = [Step(ADD_ONE, (1, 2), 2, eqn="first"), Step(CHECK, (1, 2), 2, eqn="second")]
-    program = Program(
-        [InputSpec((2,), F8, 1)], [OutputSpec((2,), F8, 2)], 3, steps, error=error
-    )
+    program = Program([InputSpec((2,), F8, 1)], [OutputSpec((2,), F8, 2)], 3, steps, error=error)
     with pytest.raises(ZeroDivisionError, match="mine"):
         program.call(np.array([1.0, -1.0]))
     assert seen == [("second", "index", 7, (1, 0, 100))]
@@ -347,15 +346,15 @@ def test_a_host_step_runs_python_between_kernels() -> None:
 
 
 def test_an_exception_of_a_host_step_reaches_the_caller() -> None:
-    class Mine(Exception):
+    class MineError(Exception):
         pass
 
     def function(x: Any) -> list[Any]:
-        raise Mine("from the callback")
+        raise MineError("from the callback")
 
     program = _host_program(function)
     for _ in range(2):
-        with pytest.raises(Mine, match="from the callback"):
+        with pytest.raises(MineError, match="from the callback"):
             program.call(np.ones(3))
 
 

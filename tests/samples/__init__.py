@@ -43,6 +43,7 @@ class Sample:
         ulp: how far the compiled result may be from the interpreter's, in units in the last place.
         batch: whether the law of vmap is checked here.
         jit: whether the law of jit is checked here (False for dtypes it refuses).
+        lanes: operands of the same types for the other lanes of vmap; made up when None.
     """
 
     args: Sequence[Any]
@@ -53,6 +54,7 @@ class Sample:
     ulp: int = 4
     batch: bool = True
     jit: bool = True
+    lanes: Sequence[Sequence[Any]] | None = None
 
 
 Maker = Callable[[np.random.Generator, "np.dtype[Any]"], Iterable[Sample]]
@@ -65,6 +67,7 @@ class Entry:
     make: Maker
     dtypes: tuple[np.dtype[Any], ...]
     reference: Callable[..., Any] | None
+    analytic: bool
 
     def samples(self, dtype: np.dtype[Any]) -> list[Sample]:
         """Return the samples of one dtype; always the same ones."""
@@ -76,7 +79,10 @@ SAMPLES: dict[str, list[Entry]] = {}
 
 
 def samples(
-    *names: str, dtypes: str = "f", reference: Callable[..., Any] | None = None
+    *names: str,
+    dtypes: str = "f",
+    reference: Callable[..., Any] | None = None,
+    analytic: bool = False,
 ) -> Callable[[Maker], Maker]:
     """Register the samples of primitives; several entries for one primitive add up.
 
@@ -84,12 +90,14 @@ def samples(
         names: the primitives' names.
         dtypes: letters of ``DTYPES``, or names of dtypes separated by blanks.
         reference: the NumPy function that the primitive is.
+        analytic: whether its impl takes complex operands and is analytic there, so that the
+            derivative can be checked by a complex step too.
     """
     letters = set(dtypes) <= set(DTYPES)
     listed = [n for c in dtypes for n in DTYPES[c]] if letters else dtypes.split()
 
     def register(make: Maker) -> Maker:
-        entry = Entry(make, tuple(np.dtype(n) for n in listed), reference)
+        entry = Entry(make, tuple(np.dtype(n) for n in listed), reference, analytic)
         for name in names:
             SAMPLES.setdefault(name, []).append(entry)
         return make

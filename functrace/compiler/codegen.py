@@ -1,0 +1,178 @@
+"""Group -> kernel IR and the record of its step: what all kinds of kernels share, and nests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from functrace.compiler.builder import ArrayRef, Index, KernelBuilder, MemoryRef
+from functrace.compiler.kernel import Kernel, Region, Value, regions_of
+from functrace.compiler.memory import scratch_arrays
+from functrace.compiler.plan import (
+    Array,
+    Group,
+    Memory,
+    Op,
+    Operand,
+    Read,
+    contiguous_strides,
+)
+from functrace.core.lowering import Elementwise, Nest
+
+__all__ = ["KernelMaker", "StepCode", "nest_kernel", "op_cost"]
+
+
+@dataclass(eq=False, slots=True)
+class StepCode:
+    """One step before it is built.
+
+    Attributes:
+        group: what it computes.
+        kernel: its IR.
+        record: the integers the kernel reads.
+        extent, grain: its outer range and how that is split.
+        sites: which operation each check of the kernel belongs to.
+    """
+
+    group: Group
+    kernel: Kernel
+    record: tuple[int, ...]
+    extent: int = 1
+    grain: int = 0
+    sites: list[Op] = field(default_factory=list)
+
+
+class KernelMaker:
+    """A kernel being built together with the record of the step that will run it."""
+
+    def __init__(self, group: Group, memory: Memory) -> None:
+        self.group = group
+        self.memory = memory
+        self.b = KernelBuilder("kernel")
+        self.sites: list[Op] = []
+        self._values: dict[int, int] = {}
+        self._buffers: dict[int, MemoryRef] = {}
+        loads = {memory.slots[r.array] for r in group.loads()}
+        stores = {memory.slots[a] for a in group.stores}
+        self._access = {s: "in" for s in loads}
+        self._access.update({s: "inout" if s in loads else "out" for s in stores})
+
+    def buffer(self, array: Array, access: str | None = None) -> MemoryRef:
+        """Return the memory of an array; arrays in one slot are one memory."""
+        slot = self.memory.slots[array]
+        return self.slot_buffer(slot, array.dtype, access or self._access[slot])
+
+    def slot_buffer(self, slot: int, dtype: Any, access: str) -> MemoryRef:
+        """Return the memory of a slot."""
+        ref = self._buffers.get(slot)
+        if ref is None:
+            self._values[self.b.record_length] = slot
+            ref = self._buffers[slot] = self.b.buffer(dtype, access)
+        return ref
+
+    def number(self, value: int) -> Value:
+        """Return an integer of the record."""
+        self._values[self.b.record_length] = value
+        return self.b.param()
+
+    def extent(self, n: int, most_static: int) -> Index:
+        """Return an extent: known to the kernel when small, else from the record."""
+        return n if n <= most_static else self.number(n)
+
+    def stride(self, stride: int, innermost: bool) -> Index:
+        """Return a stride; 0, and 1 in the innermost loop, are known to the kernel."""
+        if stride == 0 or (innermost and stride == 1):
+            return stride
+        return self.number(stride)
+
+    def offset(self, offset: int) -> Index:
+        """Return an offset; none is known to the kernel."""
+        return self.number(offset) if offset else 0
+
+    def array_ref(self, read: Read, access: str | None = None) -> ArrayRef:
+        """Return a read as an array for lowering rules, with its full shape."""
+        memory = self.buffer(read.array, access)
+        shape = [self.number(n) for n in read.shape]
+        last = len(shape) - 1
+        strides = [self.stride(s, i == last) for i, s in enumerate(read.strides)]
+        return ArrayRef(memory, shape, strides, self.offset(read.offset))
+
+    def scratch_ref(self, slot: int, shape: Sequence[int], dtype: Any) -> ArrayRef:
+        """Return a temporary of a nest as an array for its rule."""
+        memory = self.slot_buffer(slot, np.dtype(dtype), "inout")
+        extents = [self.number(n) for n in shape]
+        last = len(extents) - 1
+        strides = [
+            self.stride(s, i == last) for i, s in enumerate(contiguous_strides(tuple(shape)))
+        ]
+        return ArrayRef(memory, extents, strides)
+
+    def note_sites(self, op: Op) -> None:
+        """Note that the checks built since the last note belong to an operation."""
+        self.sites += [op] * (len(self.b._sites) - len(self.sites))
+
+    def finish(self, extent: int = 1, grain: int = 0) -> StepCode:
+        """Return the finished step."""
+        b = self.b
+        kernel = b.finish()
+        values = {**b.param_values, **self._values}
+        record = tuple(values[i] for i in range(b.record_length))
+        return StepCode(self.group, kernel, record, extent, grain, self.sites)
+
+
+def nest_kernel(group: Group, memory: Memory) -> StepCode:
+    """Return the step of a loop nest that the primitive writes itself."""
+    (op,) = group.body
+    rule = op.lowering
+    assert isinstance(rule, Nest)
+    maker = KernelMaker(group, memory)
+    ins = [maker.array_ref(_in_memory(x)) for x in op.operands]
+    outs = [maker.array_ref(a.read(), "inout") for a in op.outs]
+    slots = memory.scratch.get(group.index, [])
+    scratch = [
+        maker.scratch_ref(slot, shape, dtype)
+        for slot, (shape, dtype) in zip(slots, scratch_arrays(group))
+    ]
+    rule.rule(maker.b, ins, outs, scratch, op.avals_in, op.avals_out, **op.params)
+    maker.note_sites(op)
+    return maker.finish()
+
+
+def _in_memory(operand: Operand) -> Read:
+    assert isinstance(operand, Read), "a nest's operands are in memory"
+    return operand
+
+
+# --- costs -------------------------------------------------------------------------------------
+
+_MATH_COST = 20
+_INDEXED_COST = 6
+
+
+def op_cost(op: Op) -> int:
+    """Return about how many scalar operations one element of an operation takes."""
+    if not isinstance(op.lowering, Elementwise):
+        return _INDEXED_COST
+    params = tuple(sorted(op.params.items()))
+    return _rule_cost(op.lowering, tuple(x.dtype for x in op.operands), params)
+
+
+@lru_cache(maxsize=4096)
+def _rule_cost(rule: Elementwise, dtypes: tuple[Any, ...], params: tuple[Any, ...]) -> int:
+    b = KernelBuilder()
+    args = [b.buffer(d, "in").load(0) for d in dtypes]
+    rule.rule(b, *args, **dict(params))
+    (body,) = b._regions
+    return max(1, _region_cost(body) - len(dtypes))
+
+
+def _region_cost(region: Region) -> int:
+    total = 0
+    for stmt in region.stmts:
+        total += _MATH_COST if getattr(stmt, "attr", "") else 1
+        total += sum(map(_region_cost, regions_of(stmt)))
+    return total

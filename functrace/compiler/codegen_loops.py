@@ -1,0 +1,309 @@
+"""Loop groups -> kernel IR: maps, row folds and column folds, as the schedule says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from functrace.compiler.builder import ArrayRef, Index, MemoryRef
+from functrace.compiler.codegen import KernelMaker, StepCode, op_cost
+from functrace.compiler.kernel import I64, Value
+from functrace.compiler.lanes import lane_fold
+from functrace.compiler.plan import Array, Group, Memory, Op, Operand, Read, Number
+from functrace.compiler.schedule import (
+    COLUMNS,
+    STATIC_EXTENT,
+    Access,
+    Key,
+    Schedule,
+    read_key,
+    store_key,
+)
+from functrace.core.lowering import Indexed, Reduction
+
+__all__ = ["loop_kernel"]
+
+#: Element expressions up to this cost are written out several times, to run in lanes.
+_LIGHT = 8
+#: How many elements of a heavy expression are computed into a local array at once.
+_ROW_BLOCK = 512
+
+Point = tuple[Value, ...]
+
+
+def loop_kernel(group: Group, plan: Schedule, memory: Memory) -> StepCode:
+    """Return the step of a loop group."""
+    maker = _LoopMaker(group, plan, memory)
+    {"map": maker.map, "rows": maker.rows, "columns": maker.columns}[plan.style]()
+    return maker.finish(plan.extent, plan.grain)
+
+
+class _LoopMaker(KernelMaker):
+    def __init__(self, group: Group, plan: Schedule, memory: Memory) -> None:
+        super().__init__(group, memory)
+        self.plan = plan
+        self.extents = [self.extent(x.extent, STATIC_EXTENT) for x in plan.loops]
+        self.places = {k: self.place(a) for k, a in plan.accesses.items()}
+        self.indexed_refs: dict[tuple[Op, int], ArrayRef] = {}
+        self.indexed_shapes = {
+            op: self.shapes(op) for op in group.ops if isinstance(op.lowering, Indexed)
+        }
+        self.cost = sum(map(op_cost, group.body))
+
+    def place(self, access: Access) -> ArrayRef:
+        """Return an access as an array indexed by the loops."""
+        memory = self.buffer(access.array)
+        inner = self.innermost()
+        strides = [self.stride(s, i == inner) for i, s in enumerate(access.strides)]
+        return ArrayRef(memory, [0] * len(strides), strides, self.offset(access.offset))
+
+    def innermost(self) -> int:
+        """Return which loop runs along memory."""
+        loops = self.plan.loops
+        if self.plan.style == "columns":
+            return max(i for i, x in enumerate(loops) if not x.reduced)
+        return len(loops) - 1
+
+    # --- one point ---
+
+    def shapes(self, op: Op) -> tuple[list[list[Value]], list[Value]]:
+        """Return the extents an indexed rule may ask for, and note how it reads its operands."""
+        ins = []
+        for k, x in enumerate(op.operands):
+            if isinstance(x, Read):
+                ref = self.array_ref(x)
+                self.indexed_refs[op, k] = ref
+                ins.append(list(ref.shape))
+            else:
+                ins.append([self.number(n) for n in x.shape])
+        return ins, [self.number(n) for n in op.outs[0].shape]
+
+    def evaluate(self, ops: Sequence[Op], at: Point, env: dict[Any, Value], kept: bool) -> None:
+        """Compute operations at one point of the loops; ``env`` holds what is known there."""
+        space = self.group.kept if kept else self.group.space
+        for op in ops:
+            if isinstance(op.lowering, Indexed):
+                value = self.pull(op, at, kept)
+            else:
+                values = [self.value(x, space, at, env) for x in op.operands]
+                value = op.lowering.rule(self.b, *values, **op.params)  # type: ignore[union-attr]
+            self.note_sites(op)
+            env[op.outs[0]] = value
+
+    def value(
+        self, operand: Operand, space: tuple[int, ...], at: Point, env: dict[Any, Value]
+    ) -> Value:
+        if isinstance(operand, Number):
+            return self.b.const(operand.value, operand.dtype)
+        made = env.get(operand.array)
+        if made is not None:
+            return made
+        key = read_key(operand, space)
+        loaded = env.get(key)
+        if loaded is None:
+            loaded = env[key] = self.places[key].load(at)
+        return loaded
+
+    def pull(self, op: Op, at: Point, kept: bool) -> Value:
+        """Compute an indexed operation at one point."""
+        b, rule = self.b, op.lowering
+        assert isinstance(rule, Indexed)
+        by_axis = {x.axes[0]: i for x, i in zip(self.plan.loops, at)}
+        axes = [a for a in range(len(self.group.space)) if not (kept and a in self.group.axes)]
+        points = iter([by_axis[a] for a in axes])
+        zero = b.const(0, I64)
+        index = tuple(zero if n == 1 else next(points) for n in op.outs[0].shape)
+        ins, out = self.indexed_shapes[op]
+        operands = [self.reader(op, k, x) for k, x in enumerate(op.operands)]
+        with b.extents(ins, out):
+            result: Value = rule.pull(
+                b, index, operands, op.avals_in, op.avals_out[0], **op.params
+            )
+        return result
+
+    def reader(self, op: Op, k: int, operand: Operand) -> Callable[[Sequence[Index]], Value]:
+        if isinstance(operand, Number):
+            constant = operand
+            return lambda index: self.b.const(constant.value, constant.dtype)
+        return self.indexed_refs[op, k].load
+
+    def store(self, arrays: Sequence[Array], at: Point, env: dict[Any, Value]) -> None:
+        for array in arrays:
+            self.places[store_key(array)].store(at, env[array])
+
+    def stored(self, ops: Sequence[Op]) -> list[Array]:
+        made = {a for op in ops for a in op.outs}
+        return [a for a in self.group.stores if a in made]
+
+    def nest(self, first: int, last: int, at: Point, body: Callable[[Point], None]) -> None:
+        """Run ``body`` over loops ``first`` to ``last - 1``; loop 0 is the outer range."""
+        if first == last:
+            body(at)
+            return
+        bounds = (self.b.lo, self.b.hi) if first == 0 else (0, self.extents[first])
+        self.b.loop(*bounds, lambda i: self.nest(first + 1, last, (*at, i), body))
+
+    # --- maps ---
+
+    def map(self) -> None:
+        """Emit loops without folds."""
+        stores = self.group.stores
+
+        def point(at: Point) -> None:
+            env: dict[Any, Value] = {}
+            self.evaluate(self.group.body, at, env, False)
+            self.store(stores, at, env)
+
+        self.nest(0, len(self.plan.loops), (), point)
+
+    # --- folds ---
+
+    def identities(self) -> list[Value]:
+        values = []
+        for op in self.group.folds:
+            dtype = op.outs[0].dtype
+            start = op.lowering.identity(dtype, **op.params)  # type: ignore[union-attr]
+            values.append(self.b.const(start, dtype))
+        return values
+
+    def combine(self, accs: Sequence[Value], xs: Sequence[Value]) -> list[Value]:
+        out = []
+        for op, acc, x in zip(self.group.folds, accs, xs):
+            assert isinstance(op.lowering, Reduction)
+            out.append(op.lowering.combine(self.b, acc, x, **op.params))
+        return out
+
+    def element(self, at: Point) -> list[Value]:
+        """Compute and store the body at one point, and return what the folds add."""
+        env: dict[Any, Value] = {}
+        self.evaluate(self.group.body, at, env, False)
+        self.store(self.stored(self.group.body), at, env)
+        space = self.group.space
+        return [self.value(op.operands[0], space, at, env) for op in self.group.folds]
+
+    def epilogue(self, at: Point, results: Sequence[Value]) -> None:
+        """Compute what follows the folds at one kept point, and store."""
+        zero = self.b.const(0, I64)
+        at = (*at, *[zero] * (len(self.plan.loops) - len(at)))
+        env: dict[Any, Value] = {op.outs[0]: r for op, r in zip(self.group.folds, results)}
+        self.evaluate(self.group.epilogue, at, env, True)
+        self.store(self.stored([*self.group.folds, *self.group.epilogue]), at, env)
+
+    def rows(self) -> None:
+        """Emit folds along the innermost loop."""
+        kept = sum(not x.reduced for x in self.plan.loops)
+        self.nest(0, kept, (), lambda at: self.epilogue(at, self.fold(kept, at, None)))
+
+    def fold(self, level: int, at: Point, accs: Sequence[Value] | None) -> list[Value]:
+        """Fold the loops from ``level`` on, onto ``accs`` if there are any."""
+        if level == len(self.plan.loops) - 1:
+            return self.innermost_fold(at, accs)
+        start = self.identities() if accs is None else accs
+        return self.b.fold(
+            0,
+            self.extents[level],
+            start,
+            lambda i, *inner: self.fold(level + 1, (*at, i), inner),
+        )
+
+    def innermost_fold(self, at: Point, accs: Sequence[Value] | None) -> list[Value]:
+        loop, n = self.plan.loops[-1], self.extents[-1]
+        if loop.static:
+            result = self.identities() if accs is None else list(accs)
+            for i in range(loop.extent):
+                result = self.combine(result, self.element((*at, self.b.const(i, I64))))
+            return result
+        if self.cost > _LIGHT:
+            return self.blocked_fold(at, accs)
+        lanes = self.lane_fold(n, lambda i: self.element((*at, i)))
+        return lanes if accs is None else self.combine(accs, lanes)
+
+    def lane_fold(self, n: Index, element: Callable[[Value], list[Value]]) -> list[Value]:
+        result: list[Value] = lane_fold(
+            self.b, 0, n, self.identities(), lambda acc, x: self.combine(acc, x), element
+        )
+        return result
+
+    def blocked_fold(self, at: Point, accs: Sequence[Value] | None) -> list[Value]:
+        """Compute blocks of elements into local arrays, and fold those."""
+        b, n = self.b, self.b._index(self.extents[-1])
+        block = [b.alloca(op.outs[0].dtype, _ROW_BLOCK) for op in self.group.folds]
+        start = self.identities() if accs is None else list(accs)
+
+        def one_block(base: Value, *carried: Value) -> list[Value]:
+            width = b.minimum(b.const(_ROW_BLOCK, I64), b.sub(n, base))
+
+            def one(i: Value) -> None:
+                for ref, x in zip(block, self.element((*at, b.add(base, i)))):
+                    ref.store(i, x)
+
+            b.loop(0, width, one)
+            lanes = self.lane_fold(width, lambda i: [ref.load(i) for ref in block])
+            return self.combine(carried, lanes)
+
+        return b.fold(0, n, start, one_block, _ROW_BLOCK)
+
+    def columns(self) -> None:
+        """Emit folds over outer loops for a block of columns at a time."""
+        inner = self.innermost()
+        loop, b = self.plan.loops[inner], self.b
+        accs = [b.alloca(op.outs[0].dtype, COLUMNS) for op in self.group.folds]
+        n = b._index(self.extents[inner])
+
+        def block(at: Point, base: Value) -> None:
+            if loop.static:
+                self.column_block(at, base, loop.extent, accs)
+                return
+            left = b.sub(n, base)
+            full = b.const(COLUMNS, I64)
+            width = b.minimum(full, left)
+            if self.cost > _LIGHT:
+                self.column_block(at, base, width, accs)
+                return
+            b.cond(
+                b.eq(width, full),
+                lambda: self.column_block(at, base, COLUMNS, accs),
+                lambda: self.column_block(at, base, width, accs),
+            )
+
+        if inner == 0:
+            b.loop(b.lo, b.hi, lambda k: block((), b.mul(k, b.const(COLUMNS, I64))))
+        else:
+            self.nest(0, inner, (), lambda at: b.loop(0, n, lambda j: block(at, j), COLUMNS))
+
+    def column_block(
+        self, at: Point, base: Value, width: Index, accs: Sequence[MemoryRef]
+    ) -> list[Value]:
+        b = self.b
+        lanes = width if width == COLUMNS else 0
+        starts = self.identities()
+
+        def each(body: Callable[[Value], None]) -> None:
+            b._for(0, width, (), lambda j: body(j) or (), 1, lanes)  # type: ignore[arg-type]
+
+        def start(j: Value) -> None:
+            for acc, value in zip(accs, starts):
+                acc.store(j, value)
+
+        def one_row(point: Point) -> None:
+            def one(j: Value) -> None:
+                # The column comes before the reduced loops in the order of the loops.
+                k = len(at)
+                xs = self.element((*point[:k], b.add(base, j), *point[k:]))
+                for acc, value in zip(accs, self.combine([a.load(j) for a in accs], xs)):
+                    acc.store(j, value)
+
+            each(one)
+
+        each(start)
+        self.reduced_nest(len(at) + 1, at, one_row)
+        each(lambda j: self.epilogue((*at, b.add(base, j)), [a.load(j) for a in accs]))
+        return []
+
+    def reduced_nest(self, level: int, at: Point, body: Callable[[Point], None]) -> None:
+        if level == len(self.plan.loops):
+            body(at)
+            return
+        self.b.loop(
+            0, self.extents[level], lambda i: self.reduced_nest(level + 1, (*at, i), body)
+        )

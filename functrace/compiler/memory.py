@@ -1,0 +1,139 @@
+"""Gives arrays their places: frame slots, and offsets in an arena that later arrays reuse.
+
+A temporary lives from the step that writes it to the last one that reads it. A large one that an
+element-wise step writes takes the place of an operand of the same shape which dies there.
+"""
+
+from __future__ import annotations
+
+from functrace.compiler.plan import Array, ArrayProgram, Group, Memory
+from functrace.core.lowering import Indexed, Nest
+from functrace.core.aval import ShapedArray
+
+__all__ = ["check_memory", "place_arrays"]
+
+_ALIGN = 64
+#: Below this, writing in place saves nothing, and would only make kernels differ.
+_IN_PLACE_BYTES = 1 << 15
+
+
+def place_arrays(program: ArrayProgram, groups: list[Group]) -> Memory:
+    """Return where everything is."""
+    slots: dict[Array, int] = {}
+    for array in (*program.inputs, *program.constants):
+        slots[array] = len(slots) + 1
+    for output in program.outputs:
+        slots.setdefault(output.array, len(slots) + 1)
+    return _Placer(slots, groups).run()
+
+
+class _Placer:
+    def __init__(self, slots: dict[Array, int], groups: list[Group]) -> None:
+        self.slots = slots
+        self.groups = groups
+        self.next_slot = len(slots) + 1
+        self.last: dict[Array, int] = {}
+        self.offsets: dict[int, int] = {}
+        self.reused: dict[Array, Array] = {}
+        self.scratch: dict[int, list[int]] = {}
+        #: Live blocks of the arena as slot -> (offset, size).
+        self.blocks: dict[int, tuple[int, int]] = {}
+        self.top = 0
+
+    def run(self) -> Memory:
+        for group in self.groups:
+            for array in (*group.stores, *(r.array for r in group.loads())):
+                self.last[array] = group.index
+        for group in self.groups:
+            self.place_group(group)
+        return Memory(
+            self.slots, self.next_slot, self.offsets, self.top, self.scratch, self.reused
+        )
+
+    def place_group(self, group: Group) -> None:
+        dying = [
+            r.array
+            for r in group.loads()
+            if r.array.kind == "temporary" and self.last[r.array] == group.index
+        ]
+        for array in group.stores:
+            if array in self.slots:
+                continue
+            old = self.overwritable(array, group, dying)
+            if old is not None:
+                dying = [a for a in dying if a is not old]
+                self.slots[array] = self.slots[old]
+                self.reused[array] = old
+            else:
+                self.slots[array] = self.allocate(array.nbytes)
+        inside = [self.allocate(n) for n in _scratch_bytes(group)]
+        if inside:
+            self.scratch[group.index] = inside
+        for array in {*dying, *(a for a in group.stores if self.last[a] == group.index)}:
+            if array.kind == "temporary":
+                self.blocks.pop(self.slots[array], None)
+        for slot in inside:
+            self.blocks.pop(slot)
+
+    def overwritable(self, array: Array, group: Group, dying: list[Array]) -> Array | None:
+        """Return a dying operand that is read only where ``array`` is written."""
+        if group.kind != "loop" or group.folds or array.nbytes < _IN_PLACE_BYTES:
+            return None
+        for old in dying:
+            if old.nbytes != array.nbytes or old.dtype != array.dtype:
+                continue
+            reads = [(op, r) for op in group.ops for r in op.reads if r.array is old]
+            if all(r.pointwise and not isinstance(op.lowering, Indexed) for op, r in reads):
+                return old
+        return None
+
+    def allocate(self, nbytes: int) -> int:
+        """Return a new slot whose block is the first gap that is wide enough."""
+        size = max(-(-nbytes // _ALIGN), 1) * _ALIGN
+        at = 0
+        for start, length in sorted(self.blocks.values()):
+            if start - at >= size:
+                break
+            at = max(at, start + length)
+        slot = self.next_slot
+        self.next_slot += 1
+        self.blocks[slot] = (at, size)
+        self.offsets[slot] = at
+        self.top = max(self.top, at + size)
+        return slot
+
+
+def _scratch_bytes(group: Group) -> list[int]:
+    if group.kind == "loop":
+        return []
+    return [ShapedArray(s, d).size * d.itemsize for s, d in scratch_arrays(group)]
+
+
+def scratch_arrays(group: Group) -> list[tuple[tuple[int, ...], object]]:
+    """Return shape and dtype of the temporaries that a nest wants for itself."""
+    (op,) = group.body
+    rule = op.lowering
+    if not isinstance(rule, Nest) or rule.scratch is None:
+        return []
+    return list(rule.scratch(op.avals_in, **op.params))
+
+
+def check_memory(groups: list[Group], memory: Memory) -> None:
+    """Check that no two arrays which live at the same time overlap in the arena."""
+    first: dict[Array, int] = {}
+    last: dict[Array, int] = {}
+    for group in groups:
+        for array in group.stores:
+            first.setdefault(array, group.index)
+            last[array] = group.index
+        for read in group.loads():
+            last[read.array] = group.index
+    live = [a for a in first if memory.slots[a] in memory.offsets]
+    for i, a in enumerate(live):
+        for b in live[:i]:
+            if memory.reused.get(a) is b or memory.reused.get(b) is a:
+                continue
+            together = first[a] <= last[b] and first[b] <= last[a]
+            start_a, start_b = memory.offsets[memory.slots[a]], memory.offsets[memory.slots[b]]
+            apart = start_a + a.nbytes <= start_b or start_b + b.nbytes <= start_a
+            assert apart or not together, f"{a} and {b} share memory while both are alive"

@@ -1,0 +1,334 @@
+"""From a closed jaxpr to a callable program, in named stages; each can be checked and printed.
+
+>>> import numpy as np
+>>> from functrace.core.aval import ShapedArray
+>>> from functrace.interpreters.staging import stage
+>>> from functrace.ops.arithmetic import mul
+>>> aval = ShapedArray((3,), np.dtype(np.float64))
+>>> double = compile_jaxpr(stage(lambda x: [mul(x, 2.0)], [aval], "double"))
+>>> double(np.arange(3.0))
+[array([0., 2., 4.])]
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from functrace.compiler.codegen import StepCode, nest_kernel, op_cost
+from functrace.compiler.codegen_loops import loop_kernel
+from functrace.compiler.emit_llvm import kernel_module
+from functrace.compiler.emit_numba import kernel_source
+from functrace.compiler.fusion import check_groups, fuse
+from functrace.compiler.library import library_step
+from functrace.compiler.memory import check_memory, place_arrays
+from functrace.compiler.plan import ArrayProgram, Group, Memory, Op, Plan
+from functrace.compiler.program import (
+    InputSpec,
+    KernelCode,
+    OutputSpec,
+    Program,
+    Step,
+    default_error,
+)
+from functrace.compiler.runner import PythonProgram, StepFunction, source_function
+from functrace.compiler.schedule import Schedule, check_schedule, schedule
+from functrace.compiler.simplify import simplify
+from functrace.compiler.views import resolve_views
+from functrace.config import config
+from functrace.core.jaxpr import ClosedJaxpr, check_jaxpr
+from functrace.core.pretty import format_jaxpr
+
+__all__ = ["STAGES", "Compiled", "Stage", "compile_jaxpr"]
+
+
+@dataclass(eq=False, slots=True)
+class Compilation:
+    """Everything the stages have made so far."""
+
+    jaxpr: ClosedJaxpr
+    donated: tuple[bool, ...] = ()
+    name: str = ""
+    backend: str = "llvm"
+    simplified: ClosedJaxpr = None  # type: ignore[assignment]
+    arrays: ArrayProgram = None  # type: ignore[assignment]
+    groups: list[Group] = field(default_factory=list)
+    schedules: dict[int, Schedule] = field(default_factory=dict)
+    memory: Memory = None  # type: ignore[assignment]
+    codes: list[StepCode | Step] = field(default_factory=list)
+    program: Any = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage: ``run`` makes its part of the compilation, ``check`` and ``show`` look at it."""
+
+    name: str
+    run: Callable[[Compilation], None]
+    check: Callable[[Compilation], None]
+    show: Callable[[Compilation], str]
+
+
+# --- the stages --------------------------------------------------------------------------------
+
+
+def _simplify(c: Compilation) -> None:
+    c.simplified = simplify(c.jaxpr)
+
+
+def _views(c: Compilation) -> None:
+    c.arrays = resolve_views(c.simplified)
+
+
+def _fuse(c: Compilation) -> None:
+    c.groups = fuse(c.arrays)
+
+
+def _schedule(c: Compilation) -> None:
+    for group in c.groups:
+        if group.kind == "loop":
+            cost = sum(map(op_cost, group.ops))
+            c.schedules[group.index] = schedule(group, cost)
+
+
+def _check_schedules(c: Compilation) -> None:
+    for index, plan in c.schedules.items():
+        check_schedule(c.groups[index], plan)
+
+
+def _memory(c: Compilation) -> None:
+    c.memory = place_arrays(c.arrays, c.groups)
+
+
+def _codegen(c: Compilation) -> None:
+    for group in c.groups:
+        if group.kind == "loop":
+            c.codes.append(loop_kernel(group, c.schedules[group.index], c.memory))
+        elif group.kind == "library":
+            c.codes.append(library_step(group, c.memory))
+        else:
+            c.codes.append(nest_kernel(group, c.memory))
+
+
+def _build(c: Compilation) -> None:
+    m = c.memory
+    inputs = [InputSpec(a.shape, a.dtype, m.slots[a]) for a in c.arrays.inputs]
+    outputs = [
+        OutputSpec(o.shape, o.array.dtype, m.slots[o.array], o.copy) for o in c.arrays.outputs
+    ]
+    constants = {m.slots[a]: a.value for a in c.arrays.constants if a.value is not None}
+    steps = [_step(code, c.backend) for code in c.codes]
+    common: dict[str, Any] = {
+        "constants": constants,
+        "temporaries": sorted(m.offsets.items()),
+        "arena_bytes": m.arena_bytes,
+        "error": _error,
+    }
+    if c.backend == "llvm":
+        c.program = Program(inputs, outputs, m.n_slots, steps, **common)
+    else:
+        functions = _source_functions(c)
+        c.program = PythonProgram(inputs, outputs, m.n_slots, steps, functions, **common)
+
+
+def _step(code: StepCode | Step, backend: str) -> Step:
+    if isinstance(code, Step):
+        return code
+    text = kernel_module(code.kernel) if backend == "llvm" else ""
+    label = "+".join(dict.fromkeys(op.name for op in code.group.ops))
+    kernel = KernelCode(text)
+    return Step(kernel, code.record, code.extent, code.grain, code, label)
+
+
+def _source_functions(c: Compilation) -> list[StepFunction | None]:
+    known: dict[str, StepFunction] = {}
+    functions: list[StepFunction | None] = []
+    for code in c.codes:
+        if isinstance(code, Step):
+            functions.append(None)
+            continue
+        source = kernel_source(code.kernel)
+        if source not in known:
+            known[source] = source_function(source, c.backend == "numba")
+        functions.append(known[source])
+    return functions
+
+
+def _error(step: Step, kind: str, site: int, details: tuple[int, ...]) -> BaseException:
+    """Return NumPy's exception for a failed check, with the user's line as a note."""
+    error = default_error(step, kind, site, details)
+    code = step.eqn
+    if isinstance(code, StepCode) and site < len(code.sites):
+        op: Op = code.sites[site]
+        source = op.eqn.source if op.eqn is not None else None
+        where = f" at {source}" if source is not None else ""
+        error.add_note(f"raised by the compiled {op.name}{where}")
+    return error
+
+
+def _kernel_texts(c: Compilation, show: Callable[[Any], str]) -> str:
+    parts: dict[str, list[int]] = {}
+    for k, code in enumerate(c.codes):
+        text = show(code.kernel) if isinstance(code, StepCode) else f"# {code.label}"
+        parts.setdefault(text, []).append(k)
+    return "\n\n".join(
+        f"# step {', '.join(map(str, steps))}\n{text}" for text, steps in parts.items()
+    )
+
+
+def _nothing(c: Compilation) -> None:
+    """No check beyond those of the stage's own input."""
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "simplified",
+        _simplify,
+        lambda c: check_jaxpr(c.simplified.jaxpr),
+        lambda c: format_jaxpr(c.simplified.jaxpr),
+    ),
+    Stage("views", _views, _nothing, lambda c: str(c.arrays)),
+    Stage(
+        "fusion",
+        _fuse,
+        lambda c: check_groups(c.groups),
+        lambda c: "\n".join(map(str, c.groups)),
+    ),
+    Stage(
+        "schedule",
+        _schedule,
+        _check_schedules,
+        lambda c: "\n".join(f"group {i}: {s}" for i, s in c.schedules.items()),
+    ),
+    Stage(
+        "memory",
+        _memory,
+        lambda c: check_memory(c.groups, c.memory),
+        lambda c: str(Plan(c.arrays, c.groups, c.memory)),
+    ),
+    Stage("kernels", _codegen, lambda c: _check_kernels(c), lambda c: _kernel_texts(c, _ir_text)),
+    Stage("program", _build, _nothing, lambda c: str(c.program.as_text())),
+)
+
+
+def _ir_text(kernel: Any) -> str:
+    from functrace.compiler.kernel_text import kernel_text
+
+    return str(kernel_text(kernel))
+
+
+def _check_kernels(c: Compilation) -> None:
+    from functrace.compiler.kernel_check import check_kernel
+
+    for code in c.codes:
+        if isinstance(code, StepCode):
+            check_kernel(code.kernel)
+
+
+_PRINTERS: dict[str, Callable[[Compilation], str]] = {
+    "jaxpr": lambda c: format_jaxpr(c.jaxpr.jaxpr),
+    "plan": lambda c: str(Plan(c.arrays, c.groups, c.memory)),
+    "numba": lambda c: _kernel_texts(c, kernel_source),
+    "llvm": lambda c: _kernel_texts(c, kernel_module),
+} | {stage.name: stage.show for stage in STAGES}
+
+
+# --- the result --------------------------------------------------------------------------------
+
+
+class Compiled:
+    """A compiled jaxpr, called with flat arrays of exactly its input types.
+
+    Attributes:
+        program: the step list that runs.
+    """
+
+    def __init__(self, compilation: Compilation) -> None:
+        self.compilation = compilation
+        self.program = compilation.program
+
+    def __call__(self, *args: Any) -> Any:
+        """Return the list of results for flat arguments."""
+        return self.program(*args)
+
+    def as_text(self, stage: str = "jaxpr") -> str:
+        """Return what a stage made, as text.
+
+        Args:
+            stage: ``jaxpr``, ``simplified``, ``views``, ``fusion``, ``schedule``, ``memory`` (or
+                ``plan``), ``kernels``, ``program``, ``numba`` or ``llvm``.
+        """
+        if stage not in _PRINTERS:
+            raise ValueError(f"no stage is called {stage!r}. Try: one of {', '.join(_PRINTERS)}.")
+        return _PRINTERS[stage](self.compilation)
+
+    def cost_analysis(self) -> dict[str, float]:
+        """Return estimates: scalar operations, and bytes moved between steps and memory."""
+        flops, moved = 0, 0
+        for group in self.compilation.groups:
+            points = int(np.prod(group.space, dtype=np.int64)) if group.kind == "loop" else 0
+            flops += points * sum(map(op_cost, [*group.body, *group.folds]))
+            if group.kind == "library":
+                flops += library_flops(group)
+            arrays = {r.array for r in group.loads()} | set(group.stores)
+            moved += sum(a.nbytes for a in arrays)
+        return {"flops": float(flops), "bytes accessed": float(moved)}
+
+    def memory_analysis(self) -> dict[str, int]:
+        """Return the sizes in bytes of arguments, results, constants and temporaries."""
+        arrays = self.compilation.arrays
+        return {
+            "argument_size_in_bytes": sum(a.nbytes for a in arrays.inputs),
+            "output_size_in_bytes": sum(
+                o.array.dtype.itemsize * int(np.prod(o.shape, dtype=np.int64))
+                for o in arrays.outputs
+            ),
+            "constant_size_in_bytes": sum(a.nbytes for a in arrays.constants),
+            "temp_size_in_bytes": self.compilation.memory.arena_bytes,
+        }
+
+
+def library_flops(group: Group) -> int:
+    """Return the multiplications and additions of a matrix product."""
+    (op,) = group.body
+    contracted = 1
+    out = op.outs[0].size
+    total = int(np.prod(op.operands[0].shape, dtype=np.int64)) * int(
+        np.prod(op.operands[1].shape, dtype=np.int64)
+    )
+    if out:
+        contracted = max(1, round((total / out) ** 0.5))
+    return 2 * out * contracted
+
+
+def compile_jaxpr(
+    closed: ClosedJaxpr,
+    *,
+    donated: Sequence[bool] = (),
+    name: str = "",
+    backend: str | None = None,
+) -> Compiled:
+    """Return the compiled program of a closed jaxpr.
+
+    Args:
+        closed: the program; nested jaxprs are inlined.
+        donated: which inputs' memory the program may write its results to.
+        name: what to call it in messages.
+        backend: ``llvm``, ``numba`` or ``python``; ``config.backend`` without it.
+    """
+    c = Compilation(closed, tuple(donated), name, backend or config.backend)
+    for stage in STAGES:
+        start = time.perf_counter()
+        stage.run(c)
+        c.seconds[stage.name] = time.perf_counter() - start
+        if config.checks:
+            stage.check(c)
+    if config.log_compiles:
+        took = sum(c.seconds.values())
+        print(f"functrace compiled {name or 'a program'}: {len(c.codes)} steps, {took:.3f} s")
+    return Compiled(c)

@@ -1,0 +1,265 @@
+"""The table of algebraic rewrites: named, each keeps every bit unless its docstring says otherwise.
+
+A rule gets the rewriter, the operands and the parameters of an equation, and returns the atom that
+takes the place of its result, or None. Add one with ``@rewrite("primitive", ...)``; the tests hold
+every entry of ``REWRITES`` to the law "same value" on the operands in ``tests``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from functrace.core.jaxpr import Atom, Literal
+
+if TYPE_CHECKING:
+    from functrace.compiler.simplify import Rewriter
+
+__all__ = ["REWRITES", "rewrite"]
+
+Params = dict[str, Any]
+Rule = Callable[["Rewriter", list[Atom], Params], Atom | None]
+
+REWRITES: dict[str, list[Rule]] = {}
+
+
+def rewrite(*primitives: str) -> Callable[[Rule], Rule]:
+    """Enter a rule into the table, for primitives by name."""
+
+    def enter(rule: Rule) -> Rule:
+        for name in primitives:
+            REWRITES.setdefault(name, []).append(rule)
+        return rule
+
+    return enter
+
+
+def _is(atom: Atom, value: float) -> bool:
+    """Whether an atom is this number, the sign of zero included."""
+    if not isinstance(atom, Literal):
+        return False
+    x = np.asarray(atom.val)
+    if x.dtype.kind not in "fiu" or x != value:
+        return False
+    return x.dtype.kind != "f" or bool(np.signbit(x)) == (math.copysign(1, value) < 0)
+
+
+def _exact_zero(atom: Atom) -> bool:
+    """Whether adding an atom changes nothing: 0 of an integer, -0.0 of a float."""
+    return _is(atom, -0.0) if atom.aval.dtype.kind == "f" else _is(atom, 0)
+
+
+def _same(atom: Atom, like: Atom) -> Atom | None:
+    """An operand as the result, if it has the result's shape."""
+    return atom if atom.aval.shape == like.aval.shape or not like.aval.shape else None
+
+
+# --- arithmetic --------------------------------------------------------------------------------
+
+
+@rewrite("add")
+def add_zero(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """x + 0 = x for integers, x + -0.0 = x for floats."""
+    x, y = invars
+    if _exact_zero(y):
+        return _same(x, y)
+    return _same(y, x) if _exact_zero(x) else None
+
+
+@rewrite("add")
+def add_neg(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """x + -y = x - y."""
+    x, y = invars
+    eqn = r.made_by(y, "neg")
+    if eqn is not None:
+        return r.apply("sub", x, eqn.invars[0])
+    eqn = r.made_by(x, "neg")
+    return None if eqn is None else r.apply("sub", y, eqn.invars[0])
+
+
+@rewrite("sub")
+def sub_zero(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """x - 0 = x."""
+    x, y = invars
+    return _same(x, y) if _is(y, 0.0) else None
+
+
+@rewrite("sub")
+def sub_neg(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """x - -y = x + y."""
+    x, y = invars
+    eqn = r.made_by(y, "neg")
+    return None if eqn is None else r.apply("add", x, eqn.invars[0])
+
+
+@rewrite("neg")
+def neg_neg(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """--x = x."""
+    eqn = r.made_by(invars[0], "neg")
+    return None if eqn is None else eqn.invars[0]
+
+
+@rewrite("mul")
+def mul_one(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """x * 1 = x."""
+    x, y = invars
+    if _is(y, 1.0):
+        return _same(x, y)
+    return _same(y, x) if _is(x, 1.0) else None
+
+
+@rewrite("mul")
+def mul_minus_one(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """x * -1 = -x."""
+    x, y = invars
+    if x.aval.dtype.kind not in "fi":
+        return None
+    if _is(y, -1.0):
+        return r.apply("neg", x)
+    return r.apply("neg", y) if _is(x, -1.0) else None
+
+
+def _both_negated(r: Rewriter, invars: list[Atom]) -> list[Atom] | None:
+    eqns = [r.made_by(a, "neg") for a in invars]
+    return None if None in eqns else [e.invars[0] for e in eqns if e is not None]
+
+
+@rewrite("mul")
+def mul_neg_neg(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """-x * -y = x * y."""
+    inner = _both_negated(r, invars)
+    return None if inner is None else r.apply("mul", *inner)
+
+
+@rewrite("div")
+def div_neg_neg(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """-x / -y = x / y."""
+    inner = _both_negated(r, invars)
+    return None if inner is None else r.apply("div", *inner)
+
+
+@rewrite("div")
+def div_one(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """x / 1 = x."""
+    x, y = invars
+    return _same(x, y) if _is(y, 1.0) else None
+
+
+@rewrite("div")
+def div_power_of_two(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """x / 2**k = x * 2**-k, where both are normal numbers."""
+    x, y = invars
+    if not isinstance(y, Literal) or y.aval.dtype.kind != "f":
+        return None
+    mantissa, exponent = math.frexp(float(y.val))
+    limit = 12 if y.aval.dtype.itemsize == 2 else 120
+    if abs(mantissa) != 0.5 or abs(exponent) > limit:
+        return None
+    return r.apply("mul", x, Literal(y.aval.dtype.type(1 / float(y.val))))
+
+
+# --- conversion and selection ------------------------------------------------------------------
+
+
+@rewrite("convert_element_type")
+def convert_same(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """A conversion to the dtype a value has is nothing."""
+    return invars[0] if invars[0].aval.dtype == params["new_dtype"] else None
+
+
+@rewrite("convert_element_type")
+def convert_back(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """Widening without loss and converting on is one conversion, or none."""
+    eqn = r.made_by(invars[0], "convert_element_type")
+    if eqn is None:
+        return None
+    x, wide, last = eqn.invars[0], invars[0].aval.dtype, params["new_dtype"]
+    if x.aval.dtype == last and np.can_cast(x.aval.dtype, wide, "safe"):
+        return x
+    return None
+
+
+# --- structure ---------------------------------------------------------------------------------
+
+
+@rewrite("full")
+def full_is_broadcast(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """A constant array is a broadcast literal."""
+    value = Literal(np.asarray(params["fill_value"]).astype(params["dtype"])[()])
+    if not params["shape"]:
+        return value
+    return r.apply(
+        "broadcast_in_dim", value, shape=params["shape"], broadcast_dimensions=()
+    )
+
+
+@rewrite("broadcast_in_dim")
+def broadcast_same(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """A broadcast to the shape a value has is nothing."""
+    return invars[0] if invars[0].aval.shape == params["shape"] else None
+
+
+@rewrite("broadcast_in_dim")
+def broadcast_twice(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """A broadcast of a broadcast is one."""
+    eqn = r.made_by(invars[0], "broadcast_in_dim")
+    if eqn is None:
+        return None
+    outer, inner = params["broadcast_dimensions"], eqn.params["broadcast_dimensions"]
+    dims = tuple(outer[d] for d in inner)
+    return r.apply(
+        "broadcast_in_dim", eqn.invars[0], shape=params["shape"], broadcast_dimensions=dims
+    )
+
+
+@rewrite("transpose")
+def transpose_same(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """The identity permutation is nothing."""
+    permutation = params["permutation"]
+    return invars[0] if permutation == tuple(range(len(permutation))) else None
+
+
+@rewrite("transpose")
+def transpose_twice(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """A transpose of a transpose is one."""
+    eqn = r.made_by(invars[0], "transpose")
+    if eqn is None:
+        return None
+    first = eqn.params["permutation"]
+    permutation = tuple(first[i] for i in params["permutation"])
+    return r.apply("transpose", eqn.invars[0], permutation=permutation)
+
+
+@rewrite("reshape")
+def reshape_same(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """A reshape to the shape a value has is nothing."""
+    return invars[0] if invars[0].aval.shape == params.get("new_sizes") else None
+
+
+@rewrite("reduce_sum")
+def sum_of_repeats(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """Summing what was repeated n times is multiplying by n: floats round once instead of often."""
+    x, axes = invars[0], params["axes"]
+    eqn = r.made_by(x, "broadcast_in_dim")
+    if eqn is None or x.aval.size == 0 or x.aval.dtype.kind == "c":
+        return None
+    (narrow,) = eqn.invars
+    dims, shape = eqn.params["broadcast_dimensions"], x.aval.shape
+    repeated = {d for d in range(len(shape)) if d not in dims}
+    if not repeated.issuperset(axes):
+        return None
+    count = math.prod(shape[a] for a in axes)
+    if x.aval.dtype.kind == "f" and count > 1 << 10 * (x.aval.dtype.itemsize // 2):
+        return None
+    scaled = r.apply("mul", narrow, Literal(np.asarray(count).astype(x.aval.dtype)[()]))
+    kept = [d for d in range(len(shape)) if d not in axes]
+    place = {d: i for i, d in enumerate(kept)}
+    return r.apply(
+        "broadcast_in_dim",
+        scaled,
+        shape=tuple(shape[d] for d in kept),
+        broadcast_dimensions=tuple(place[d] for d in dims),
+    )

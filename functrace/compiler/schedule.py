@@ -1,0 +1,202 @@
+"""Decides how a loop group runs: which axes collapse, which loop is the innermost, what is split.
+
+    map      loops over the space, innermost along memory
+    rows     the innermost loop is reduced: lanes along it, a fixed tree at the end
+    columns  the innermost loop is kept: a block of it is accumulated at a time
+
+The order in which a fold adds depends on the sizes alone: pieces for threads are cut along kept
+loops only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from functrace.compiler.plan import Array, Group, Read, contiguous_strides
+from functrace.core.lowering import Indexed
+
+__all__ = ["Access", "Loop", "Schedule", "check_schedule", "schedule"]
+
+#: Extents up to this are part of the kernel; all others are data.
+STATIC_EXTENT = 4
+#: How many columns are accumulated at once.
+COLUMNS = 32
+#: A piece for one thread is worth about this many scalar operations.
+_PIECE = 1 << 17
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Memory that a group touches: an array, with a stride along each loop."""
+
+    array: Array
+    strides: tuple[int, ...]
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One loop: the axes of the space it runs over, its extent, whether folds reduce it."""
+
+    axes: tuple[int, ...]
+    extent: int
+    reduced: bool
+
+    @property
+    def static(self) -> bool:
+        """Whether the extent is part of the kernel."""
+        return self.extent <= STATIC_EXTENT
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The loops of a group, outermost first, and its accesses by key (see ``access_key``)."""
+
+    style: str
+    loops: tuple[Loop, ...]
+    accesses: dict[tuple[object, ...], Access]
+    extent: int
+    grain: int
+
+    def __str__(self) -> str:
+        loops = ", ".join(f"{'fold' if x.reduced else 'for'} {x.extent}" for x in self.loops)
+        split = f" in pieces of {self.grain}" if self.grain else ""
+        return f"{self.style}: {loops or 'one point'}; outer range {self.extent}{split}"
+
+
+Key = tuple[object, ...]
+
+
+def read_key(read: Read, space: tuple[int, ...]) -> Key:
+    """Return the key of a read at the points of a space."""
+    return (read.array, space_strides(read, space), read.offset)
+
+
+def space_strides(read: Read, space: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a read's strides along the axes of a space; scalars have stride 0."""
+    strides = read.space_strides()
+    return strides if len(strides) == len(space) else (0,) * len(space)
+
+
+def store_key(array: Array) -> Key:
+    """Return the key of the store of a result."""
+    return (array, "store")
+
+
+def schedule(group: Group, cost: int) -> Schedule:
+    """Return the schedule of a loop group whose body costs about ``cost`` scalar operations."""
+    touched = dict(_touched(group))
+    loops = _loops(group, list(touched.values()))
+    loops, style = _ordered(loops, touched, bool(group.folds))
+    accesses = {
+        key: Access(a.array, tuple(a.strides[x.axes[-1]] for x in loops), a.offset)
+        for key, a in touched.items()
+    }
+    extent, inner = _outer(loops, style)
+    piece = max(1, _PIECE // max(1, inner * max(cost, 1)))
+    grain = piece if extent >= 2 * piece else 0
+    return Schedule(style, loops, accesses, extent, grain)
+
+
+def _touched(group: Group) -> Iterator[tuple[Key, Access]]:
+    """Yield every access with its strides along the axes of the group's space."""
+    made = {a for op in group.ops for a in op.outs}
+    space, kept = group.space, group.kept
+    places = [i for i in range(len(space)) if i not in group.axes]
+
+    def spread(strides: Sequence[int]) -> tuple[int, ...]:
+        by_axis = dict(zip(places, strides))
+        return tuple(by_axis.get(i, 0) for i in range(len(space)))
+
+    for op in (*group.body, *group.folds):
+        if not isinstance(op.lowering, Indexed):
+            for read in op.reads:
+                if read.array not in made:
+                    strides = space_strides(read, space)
+                    yield read_key(read, space), Access(read.array, strides, read.offset)
+    for op in group.epilogue:
+        if not isinstance(op.lowering, Indexed):
+            for read in op.reads:
+                if read.array not in made:
+                    strides = spread(space_strides(read, kept))
+                    yield read_key(read, kept), Access(read.array, strides, read.offset)
+    in_body = {a for op in group.body for a in op.outs}
+    for array in group.stores:
+        if array in in_body:
+            yield store_key(array), Access(array, contiguous_strides(space), 0)
+        else:
+            yield store_key(array), Access(array, spread(contiguous_strides(kept)), 0)
+
+
+def _loops(group: Group, accesses: Sequence[Access]) -> list[Loop]:
+    """Collapse neighbouring axes wherever every access may step through both as through one."""
+    loops: list[Loop] = []
+    indexed = any(isinstance(op.lowering, Indexed) for op in group.ops)
+    for axis, extent in enumerate(group.space):
+        reduced = axis in group.axes
+        last = loops[-1] if loops else None
+        joins = (
+            last is not None
+            and not indexed
+            and last.reduced == reduced
+            and all(a.strides[last.axes[-1]] == a.strides[axis] * extent for a in accesses)
+        )
+        if joins and last is not None:
+            loops[-1] = Loop((*last.axes, axis), last.extent * extent, reduced)
+        else:
+            loops.append(Loop((axis,), extent, reduced))
+    return loops
+
+
+def _ordered(
+    loops: list[Loop], touched: dict[Key, Access], folds: bool
+) -> tuple[tuple[Loop, ...], str]:
+    """Choose the innermost loop, and with it the style."""
+    if not loops:
+        return (), "map"
+
+    def unit_strides(loop: Loop) -> int:
+        axis = loop.axes[-1]
+        found = 0
+        for key, access in touched.items():
+            if access.strides[axis] == 1:
+                found += 2 if key[-1] == "store" else 1
+            elif access.strides[axis] not in (0, 1):
+                found -= 1
+        return found
+
+    scores = [unit_strides(x) for x in loops]
+    best = max(range(len(loops)), key=lambda i: (scores[i], i))
+    inner = loops[best]
+    rest = [x for i, x in enumerate(loops) if i != best]
+    if not folds:
+        return (*rest, inner), "map"
+    kept = [x for x in rest if not x.reduced]
+    reduced = [x for x in rest if x.reduced]
+    if inner.reduced:
+        return (*kept, *reduced, inner), "rows"
+    return (*kept, inner, *reduced), "columns"
+
+
+def _outer(loops: Sequence[Loop], style: str) -> tuple[int, int]:
+    """Return the outer range's extent, and the points that one step of it stands for."""
+    total = math.prod(x.extent for x in loops)
+    if not loops or loops[0].reduced:
+        return 1, total
+    first = loops[0].extent
+    if style == "columns" and (len(loops) == 1 or loops[1].reduced):
+        first = -(-first // COLUMNS)
+    return first, total // max(first, 1)
+
+
+def check_schedule(group: Group, plan: Schedule) -> None:
+    """Check that the loops cover the space once, and that folds come inside of what they keep."""
+    axes = sorted(axis for loop in plan.loops for axis in loop.axes)
+    assert axes == list(range(len(group.space))), f"axes {axes} of {group}"
+    assert math.prod(x.extent for x in plan.loops) == math.prod(group.space)
+    seen_reduced = False
+    for loop in plan.loops:
+        assert not (seen_reduced and not loop.reduced), f"a kept loop inside of a fold: {group}"
+        seen_reduced = seen_reduced or loop.reduced

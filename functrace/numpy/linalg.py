@@ -1,0 +1,313 @@
+"""functrace.numpy.linalg: norms, products and powers of matrices.
+
+Factorisations and what is built on them (``solve``, ``inv``, ``svd``, ...) are NumPy's own on plain
+arrays; on traced arrays they raise until their primitives come.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from functrace.errors import MissingRuleError, ShapeError, compose
+from functrace.numpy import products
+from functrace.numpy.dispatching import (
+    cast,
+    choose,
+    has_tracer,
+    normalize_axes,
+    numpy_function,
+    operand,
+)
+from functrace.numpy.products import multi_dot
+from functrace.numpy.reductions import fold, max, min, safe_sqrt, squared_modulus
+from functrace.ops import structural
+from functrace.ops.arithmetic import abs as absolute
+from functrace.ops.broadcasting import broadcast_to, reduce_sum_p
+from functrace.ops.creation import convert_element_type
+from functrace.ops.promotion import broadcast_shapes, promote_dtypes
+
+LinAlgError = np.linalg.LinAlgError
+
+__all__ = [
+    "LinAlgError",
+    "cholesky",
+    "cond",
+    "cross",
+    "det",
+    "diagonal",
+    "eig",
+    "eigh",
+    "eigvals",
+    "eigvalsh",
+    "inv",
+    "lstsq",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
+    "matrix_transpose",
+    "multi_dot",
+    "norm",
+    "outer",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "svd",
+    "svdvals",
+    "tensordot",
+    "tensorinv",
+    "tensorsolve",
+    "trace",
+    "vecdot",
+    "vector_norm",
+]
+
+_FLOAT64 = np.dtype(np.float64)
+Axis = int | tuple[int, ...] | None
+
+# --- norms -------------------------------------------------------------------------------------
+
+
+def _inexact(a: Any) -> Any:
+    x = operand(a)
+    return x if x.dtype.kind in "fc" else convert_element_type(x, _FLOAT64)
+
+
+def _euclid(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    return safe_sqrt(fold(reduce_sum_p, squared_modulus(x), axes, keepdims))
+
+
+def _power_norm(x: Any, order: float, axes: tuple[int, ...], keepdims: bool) -> Any:
+    """Return ``sum(abs(x)**order)**(1/order)``, with derivative 0 where it is 0."""
+    magnitude = absolute(x)
+    dtype = magnitude.dtype
+    total = fold(reduce_sum_p, magnitude ** cast(order, dtype), axes, keepdims)
+    if order < 0:
+        return total ** cast(1 / order, dtype)
+    zero = total == 0
+    root = choose(zero, cast(1, dtype), total) ** cast(1 / order, dtype)
+    return choose(zero, cast(0, dtype), root)
+
+
+def _vector_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    if order is None or order == 2:
+        return _euclid(x, axes, keepdims)
+    if isinstance(order, str):
+        raise ValueError(f"Invalid norm order '{order}' for vectors")
+    if order == np.inf:
+        return max(absolute(x), axes, keepdims=keepdims)
+    if order == -np.inf:
+        return min(absolute(x), axes, keepdims=keepdims)
+    if order == 0:
+        there = convert_element_type(x != 0, np.empty(0, x.dtype).real.dtype)
+        return fold(reduce_sum_p, there, axes, keepdims)
+    if order == 1:
+        return fold(reduce_sum_p, absolute(x), axes, keepdims)
+    return _power_norm(x, order, axes, keepdims)
+
+
+def _matrix_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    if order is None or order in ("fro", "f"):
+        return _euclid(x, axes, keepdims)
+    row, column = axes
+    if order in (1, -1, np.inf, -np.inf):
+        summed, compared = (row, column) if abs(order) == 1 else (column, row)
+        sums = fold(reduce_sum_p, absolute(x), (summed,), True)
+        out = (max if order > 0 else min)(sums, compared, keepdims=True)
+        return out if keepdims else structural.squeeze(out, tuple(sorted(axes)))
+    if order in (2, -2, "nuc"):
+        raise _later_error(f"norm(ord={order!r})", "it needs singular values.")
+    raise ValueError("Invalid norm order for matrices.")
+
+
+@numpy_function(np.linalg.norm)
+def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Norm of vectors or matrices; as ``numpy.linalg.norm``. Its derivative at 0 is 0.
+
+    Args:
+        x: the array; of one or two axes when ``axis`` is None and ``ord`` is given.
+        ord: for vectors any number, inf, -inf; for matrices ``"fro"``, 1, -1, inf, -inf.
+        axis: an axis of vectors, two axes of matrices, or None for all.
+        keepdims: keep the reduced axes, of size 1.
+
+    Raises:
+        ValueError: there is no such norm.
+        NotImplementedError: a norm of singular values of a traced array.
+    """
+    x = _inexact(x)
+    ndim = len(x.shape)
+    if axis is None and ord is None:
+        return _euclid(x, tuple(range(ndim)), keepdims)
+    axes = normalize_axes(axis, ndim)
+    if len(axes) == 1:
+        return _vector_norm(x, ord, axes, keepdims)
+    if len(axes) == 2:
+        return _matrix_norm(x, ord, axes, keepdims)
+    raise ValueError("Improper number of dimensions to norm.")
+
+
+@numpy_function(np.linalg.vector_norm)
+def vector_norm(
+    x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2
+) -> Any:
+    """Norm of vectors, over one axis or several; as ``numpy.linalg.vector_norm``."""
+    x = _inexact(x)
+    return _vector_norm(x, ord, normalize_axes(axis, len(x.shape)), keepdims)
+
+
+@numpy_function(np.linalg.matrix_norm)
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """Norm of matrices, in the last two axes; as ``numpy.linalg.matrix_norm``."""
+    x = _inexact(x)
+    ndim = _check_matrices(x)
+    return _matrix_norm(x, ord, (ndim - 2, ndim - 1), keepdims)
+
+
+def _check_matrices(x: Any, square: bool = False) -> int:
+    ndim = len(x.shape)
+    if ndim < 2:
+        raise LinAlgError(
+            f"{ndim}-dimensional array given. Array must be at least two-dimensional"
+        )
+    if square and x.shape[-1] != x.shape[-2]:
+        raise LinAlgError("Last 2 dimensions of the array must be square")
+    return ndim
+
+
+# --- powers and products -----------------------------------------------------------------------
+
+
+@numpy_function(np.linalg.matrix_power)
+def matrix_power(a: Any, n: int) -> Any:
+    """Square matrices to an integer power, by repeated squaring; as ``numpy.linalg.matrix_power``.
+
+    Raises:
+        NotImplementedError: a negative power of a traced array.
+    """
+    x = operand(a)
+    ndim = _check_matrices(x, square=True)
+    if n < 0:
+        raise _later_error("matrix_power with a negative power", "it needs an inverse.")
+    if n == 0:
+        size = x.shape[-1]
+        return broadcast_to(np.eye(size, dtype=x.dtype), (*x.shape[: ndim - 2], size, size))
+    result = None
+    while True:
+        if n & 1:
+            result = x if result is None else products.matmul(result, x)
+        n >>= 1
+        if not n:
+            return result
+        x = products.matmul(x, x)
+
+
+@numpy_function(np.linalg.outer)
+def outer(x1: Any, x2: Any, /) -> Any:
+    """Matrix of the products of the elements of two vectors; as ``numpy.linalg.outer``."""
+    x1, x2 = operand(x1), operand(x2)
+    if len(x1.shape) != 1 or len(x2.shape) != 1:
+        raise ValueError(
+            "Input arrays must be one-dimensional, but they are "
+            f"x1.ndim={len(x1.shape)} and x2.ndim={len(x2.shape)}."
+        )
+    return products.outer(x1, x2)
+
+
+@numpy_function(np.linalg.cross)
+def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """Cross product of vectors of three elements; as ``numpy.linalg.cross``."""
+    x1, x2 = promote_dtypes(operand(x1), operand(x2))
+    shape = broadcast_shapes(x1.shape, x2.shape)
+    return products.cross(broadcast_to(x1, shape), broadcast_to(x2, shape), axis=axis)
+
+
+@numpy_function(np.linalg.diagonal)
+def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    """Diagonals of matrices, in the last two axes; as ``numpy.linalg.diagonal``."""
+    return products.diagonal(x, offset, -2, -1)
+
+
+@numpy_function(np.linalg.trace)
+def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    """Sums of the diagonals of matrices, in the last two axes; as ``numpy.linalg.trace``."""
+    return products.trace(x, offset, -2, -1, dtype)
+
+
+@numpy_function(np.linalg.matmul)
+def matmul(x1: Any, x2: Any, /) -> Any:
+    """Matrix product; as ``numpy.linalg.matmul``."""
+    return products.matmul(x1, x2)
+
+
+@numpy_function(np.linalg.tensordot)
+def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+    """Sum of products over chosen axes; as ``numpy.linalg.tensordot``."""
+    return products.tensordot(x1, x2, axes)
+
+
+@numpy_function(np.linalg.vecdot)
+def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """Dot product of vectors along ``axis``; as ``numpy.linalg.vecdot``."""
+    return products.vecdot(x1, x2, axis=axis)
+
+
+@numpy_function(np.linalg.matrix_transpose)
+def matrix_transpose(x: Any, /) -> Any:
+    """Matrices with their last two axes exchanged; as ``numpy.linalg.matrix_transpose``."""
+    x = operand(x)
+    ndim = len(x.shape)
+    if ndim < 2:
+        raise ShapeError(
+            f"Input array must be at least 2-dimensional, but it is {ndim}"
+        )
+    return structural.transpose(x, (*range(ndim - 2), ndim - 1, ndim - 2))
+
+
+# --- factorisations: NumPy's own ---------------------------------------------------------------
+
+
+def _later_error(name: str, because: str) -> MissingRuleError:
+    return MissingRuleError(
+        compose(
+            f"numpy.linalg.{name} of a traced array.",
+            f"{because} functrace has no primitive for factorisations in this version.",
+            "compute it outside of the transformation, or write it with functrace's functions.",
+        )
+    )
+
+
+def _plain_only(plain: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a NumPy function that explains itself on traced arrays."""
+
+    @functools.wraps(plain)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        if has_tracer(args) or has_tracer(tuple(kwargs.values())):
+            raise _later_error(plain.__name__, "it factorises its operand:")
+        return plain(*args, **kwargs)
+
+    return function
+
+
+cholesky = _plain_only(np.linalg.cholesky)
+cond = _plain_only(np.linalg.cond)
+det = _plain_only(np.linalg.det)
+eig = _plain_only(np.linalg.eig)
+eigh = _plain_only(np.linalg.eigh)
+eigvals = _plain_only(np.linalg.eigvals)
+eigvalsh = _plain_only(np.linalg.eigvalsh)
+inv = _plain_only(np.linalg.inv)
+lstsq = _plain_only(np.linalg.lstsq)
+matrix_rank = _plain_only(np.linalg.matrix_rank)
+pinv = _plain_only(np.linalg.pinv)
+qr = _plain_only(np.linalg.qr)
+slogdet = _plain_only(np.linalg.slogdet)
+solve = _plain_only(np.linalg.solve)
+svd = _plain_only(np.linalg.svd)
+svdvals = _plain_only(np.linalg.svdvals)
+tensorinv = _plain_only(np.linalg.tensorinv)
+tensorsolve = _plain_only(np.linalg.tensorsolve)

@@ -1,0 +1,291 @@
+"""Statistics: covariance, correlation, histograms, counts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from functrace.core.trace import Tracer
+from functrace.errors import ConcretizationError, ShapeError, compose
+from functrace.numpy.dispatching import (
+    cast,
+    choose,
+    has_tracer,
+    numpy_function,
+    operand,
+)
+from functrace.numpy.products import conjugate, matmul
+from functrace.numpy.reductions import average, max, min, sum
+from functrace.ops import arithmetic, complexes, joining, powers, scatter, structural
+from functrace.ops.broadcasting import broadcast_to, reduce_sum
+from functrace.ops.creation import convert_element_type
+
+__all__ = ["bincount", "corrcoef", "cov", "histogram", "histogram_bin_edges"]
+
+_INT64, _FLOAT64 = np.dtype(np.int64), np.dtype(np.float64)
+
+# --- covariance --------------------------------------------------------------------------------
+
+
+def _variables(m: Any, rowvar: bool, dtype: Any) -> Any:
+    """Return the observations with one variable a row."""
+    x = operand(m)
+    if len(x.shape) > 2:
+        raise ValueError("m has more than 2 dimensions")
+    x = convert_element_type(x, dtype)
+    if len(x.shape) < 2:
+        return structural.reshape(x, (1, math.prod(x.shape)))
+    return x if rowvar or x.shape[0] == 1 else structural.transpose(x, (1, 0))
+
+
+def _cov_weights(n: int, fweights: Any, aweights: Any) -> Any:
+    weights = None
+    for name, given in (("fweights", fweights), ("aweights", aweights)):
+        if given is None:
+            continue
+        w = operand(given)
+        if w.shape != (n,):
+            raise ShapeError(f"cov: {name} of shape {w.shape} for {n} observations")
+        w = convert_element_type(w, _FLOAT64)
+        weights = w if weights is None else weights * w
+    return weights
+
+
+@numpy_function(np.cov)
+def cov(
+    m: Any,
+    y: Any = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: int | None = None,
+    fweights: Any = None,
+    aweights: Any = None,
+    *,
+    dtype: Any = None,
+) -> Any:
+    """Covariance matrix of variables, one a row; as ``numpy.cov``.
+
+    Args:
+        m: the observations, of one or two axes.
+        y: more variables of the same form.
+        rowvar: one variable a row; else one a column.
+        bias: divide by N instead of N - 1.
+        ddof: divide by N - ddof.
+        fweights: how often each observation counts.
+        aweights: how much each observation counts.
+        dtype: the dtype to compute in, at least float64 without it.
+    """
+    if ddof is not None and ddof != int(ddof):
+        raise ValueError("ddof must be integer")
+    parts = [operand(p) for p in (m, y) if p is not None]
+    if dtype is None:
+        dtype = np.result_type(*(p.dtype for p in parts), np.float64)
+    rows = [_variables(p, rowvar, dtype) for p in parts]
+    x = rows[0] if len(rows) == 1 else joining.concatenate(rows, 0)
+    weights = _cov_weights(x.shape[1], fweights, aweights)
+    if ddof is None:
+        ddof = 0 if bias else 1
+    mean, total = average(x, 1, weights, returned=True) if weights is not None else (
+        average(x, 1),
+        x.shape[1],
+    )
+    if weights is None:
+        factor: Any = total - ddof
+    else:
+        total = total[0] if len(total.shape) else total
+        factor = complexes.real(total) if total.dtype.kind == "c" else total
+        factor = factor - _freedom_lost(ddof, weights, aweights, factor)
+    x = x - structural.expand_dims(mean, (1,))
+    weighted = x if weights is None else x * weights
+    out = matmul(x, conjugate(structural.transpose(weighted, (1, 0)))) / factor
+    return structural.squeeze(out, tuple(i for i, n in enumerate(out.shape) if n == 1))
+
+
+def _freedom_lost(ddof: int, weights: Any, aweights: Any, total: Any) -> Any:
+    if ddof == 0:
+        return 0
+    if aweights is None:
+        return ddof
+    w = convert_element_type(operand(aweights), _FLOAT64)
+    return ddof * sum(weights * w) / total
+
+
+@numpy_function(np.corrcoef)
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
+    """Correlation coefficients of variables, one a row; as ``numpy.corrcoef``."""
+    c = cov(x, y, rowvar, dtype=dtype)
+    if not c.shape:
+        return c / c
+    n = c.shape[0]
+    variances = reduce_sum(choose(np.eye(n, dtype=bool), c, cast(0, c.dtype)), (1,))
+    if variances.dtype.kind == "c":
+        variances = complexes.real(variances)
+    deviation = powers.sqrt(variances)
+    c = c / structural.expand_dims(deviation, (1,)) / structural.expand_dims(deviation, (0,))
+    if c.dtype.kind == "c":
+        return complexes.complex(_clip(complexes.real(c)), _clip(complexes.imag(c)))
+    return _clip(c)
+
+
+def _clip(x: Any) -> Any:
+    """Keep correlations that rounding put beyond 1 within it."""
+    return arithmetic.clamp(x.dtype.type(-1), x, x.dtype.type(1))
+
+
+# --- bincount ----------------------------------------------------------------------------------
+
+
+def bincount(
+    x: Any, weights: Any = None, minlength: int = 0, *, length: int | None = None
+) -> Any:
+    """How often each integer 0, 1, 2, ... occurs; as ``numpy.bincount``.
+
+    Args:
+        x: integers, not negative, of one axis.
+        weights: what each occurrence adds, instead of 1.
+        minlength: the least length of the result.
+        length: the length of the result; needed when the values of ``x`` aren't known. Larger
+            integers are dropped.
+
+    Raises:
+        ConcretizationError: ``x`` has no known values and there is no ``length``.
+    """
+    if length is None and not has_tracer((x, weights)):
+        return np.bincount(x, weights, minlength)
+    x = arithmetic.stop_gradient(operand(x))
+    if len(x.shape) != 1:
+        raise ValueError("object too deep for desired array" if x.shape else "object of too small "
+                         "depth for desired array")
+    if x.dtype.kind not in "biu":
+        raise TypeError(
+            f"Cannot cast array data from dtype('{x.dtype}') to dtype('int64') "
+            "according to the rule 'safe'"
+        )
+    size = _bincount_length(x, minlength, length)
+    if weights is None:
+        w: Any = np.ones(x.shape, _INT64)
+    else:
+        w = convert_element_type(operand(weights), _FLOAT64)
+        if w.shape != x.shape:
+            raise ValueError("The weights and list don't have the same length.")
+    return count_into(size, convert_element_type(x, _INT64), w)
+
+
+def _bincount_length(x: Any, minlength: int, length: int | None) -> int:
+    if length is not None:
+        return int(length)
+    if isinstance(x, Tracer):
+        raise ConcretizationError(
+            compose(
+                f"bincount of {x!r}.",
+                "the size of its result depends on values that aren't known here.",
+                "functrace.numpy.bincount(x, length=n).",
+            )
+        )
+    if x.size and x.min() < 0:
+        raise ValueError("'list' argument must have no negative elements")
+    return builtin_max(int(minlength), int(x.max()) + 1 if x.size else 0)
+
+
+def builtin_max(a: int, b: int) -> int:
+    """Return the larger of two Python integers."""
+    return a if a > b else b
+
+
+def count_into(size: int, places: Any, amounts: Any) -> Any:
+    """Add up amounts by their place; those out of range are dropped."""
+    dims = scatter.ScatterDimensionNumbers(
+        update_window_dims=(), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,)
+    )
+    # A negative place is out of range too, not counted from the end.
+    return scatter.scatter_add(
+        np.zeros(size, amounts.dtype),
+        structural.expand_dims(places, (1,)),
+        amounts,
+        dims,
+        mode="drop",
+    )
+
+
+# --- histogram ---------------------------------------------------------------------------------
+
+
+def _edges(x: Any, bins: Any, span: Any) -> Any:
+    """Return the edges of the bins."""
+    if isinstance(bins, str):
+        raise ConcretizationError(
+            compose(
+                f"histogram of a traced array with bins={bins!r}.",
+                "how many bins there are would depend on its values.",
+                "bins=10, or an array of edges.",
+            )
+        )
+    if isinstance(bins, Tracer) or np.ndim(bins) == 1:
+        return operand(bins)
+    if span is not None:
+        low, high = (operand(s) for s in span)
+    elif math.prod(x.shape) == 0:
+        low, high = operand(0.0), operand(1.0)
+    else:
+        low, high = min(x), max(x)
+    dtype = np.result_type(low.dtype, high.dtype, x.dtype)
+    if dtype.kind in "iub":
+        dtype = _FLOAT64
+    if span is not None and x.dtype.kind == "f":
+        dtype = x.dtype
+    low, high = convert_element_type(low, dtype), convert_element_type(high, dtype)
+    flat = low == high
+    half = dtype.type(0.5)
+    low, high = choose(flat, low - half, low), choose(flat, high + half, high)
+    n = int(bins)
+    if n < 1:
+        raise ValueError("`bins` must be positive, when an integer")
+    steps = low + np.arange(n, dtype=dtype) * ((high - low) / dtype.type(n))
+    return joining.concatenate([steps, structural.reshape(high, (1,))], 0)
+
+
+@numpy_function(np.histogram_bin_edges)
+def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
+    """Edges of the bins of a histogram; as ``numpy.histogram_bin_edges``."""
+    return _edges(operand(a), bins, range)
+
+
+@numpy_function(np.histogram)
+def histogram(
+    a: Any,
+    bins: Any = 10,
+    range: tuple[float, float] | None = None,
+    density: bool | None = None,
+    weights: Any = None,
+) -> tuple[Any, Any]:
+    """How many elements lie in each bin, and the edges of the bins; as ``numpy.histogram``.
+
+    Args:
+        a: the array.
+        bins: how many bins of equal width, or their edges.
+        range: the outer edges; the least and the largest element without it.
+        density: return a density that integrates to 1 instead of counts.
+        weights: what each element adds, instead of 1.
+    """
+    x = operand(a)
+    edges = _edges(x, bins, range)
+    flat = structural.reshape(x, (math.prod(x.shape),))
+    n = edges.shape[0] - 1
+    reached = structural.expand_dims(flat, (1,)) >= structural.expand_dims(edges, (0,))
+    place = reduce_sum(convert_element_type(reached, _INT64), (1,)) - 1
+    last = joining.slice_in_dim(edges, n, n + 1)
+    place = choose(flat == broadcast_to(last, flat.shape), n - 1, place)
+    if weights is None:
+        w: Any = np.ones(flat.shape, _INT64)
+    else:
+        w = operand(weights)
+        if w.shape != x.shape:
+            raise ValueError("weights should have the same shape as a.")
+        w = structural.reshape(w, flat.shape)
+    counts = count_into(n, choose(place < 0, n, place), w)
+    if density:
+        widths = joining.slice_in_dim(edges, 1, n + 1) - joining.slice_in_dim(edges, 0, n)
+        return counts / widths / sum(counts), edges
+    return counts, edges
