@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functrace import tree
-from functrace.core.aval import ShapedArray, is_array_like, typeof
+from functrace.core.aval import ShapedArray, is_array_like, is_python_number, typeof
 from functrace.core.trace import Tracer
 from functrace.dtypes import check_supported, float0, is_inexact
 from functrace.errors import DTypeError, ShapeError, StructureError, compose
@@ -133,7 +133,7 @@ class Owner:
         """Return a value the function returned untraced: arrays are always copied."""
         if type(value) is np.ndarray:
             return value.copy() if value.ndim else value[()]
-        if isinstance(value, _PYTHON):
+        if is_python_number(value):
             return np.asarray(value)[()]
         return value
 

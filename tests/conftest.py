@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from functrace.config import config
 from hypothesis import HealthCheck, settings
+
+from functrace.config import config
 
 _COMMON = {
     "deadline": None,
@@ -24,3 +27,37 @@ def checks_on() -> Iterator[None]:
     """Check every jaxpr and plan that a transformation makes."""
     with config.override(checks=True):
         yield
+
+
+# --- the histograms of the random programs, printed at the end of the run ------------------------
+
+_histograms: list[str] = []
+
+
+def _histogram_text() -> str:
+    module = sys.modules.get("random_programs")
+    return module.histogram_text() if module is not None else ""
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what this process counted to whoever prints it."""
+    text = _histogram_text()
+    if text and hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["histograms"] = text
+    elif text:
+        _histograms.append(text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the histograms."""
+    for text in _histograms:
+        terminalreporter.write_sep("-", "random programs")
+        terminalreporter.write_line(text)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Collect the histograms of a worker of pytest-xdist."""
+    text = getattr(node, "workeroutput", {}).get("histograms")
+    if text:
+        _histograms.append(text)

@@ -22,7 +22,7 @@ from functrace.ops.broadcasting import reduce_sum
 from functrace.ops.complexes import imag, real
 from functrace.ops.creation import convert_element_type
 from functrace.ops.transcendental import tanh
-from tests.samples import SAMPLES, Sample, load_all
+from samples import SAMPLES, Sample, load_all
 
 load_all()
 
@@ -39,7 +39,7 @@ def usable_samples(name: str) -> list[Sample]:
     for entry in SAMPLES.get(name, []):
         for dtype in entry.dtypes:
             if dtype.name in ("float64", "float32", "complex128", "int64", "bool"):
-                found += [s for s in entry.samples(dtype) if s.jit and s.batch]
+                found += [s for s in entry.samples(dtype) if s.jit and s.batch and s.diff is not False]
     return found
 
 
@@ -264,3 +264,15 @@ def check(program: Program, stack: Sequence[str]) -> None:
             f"{' of '.join(stack)} differs from {' of '.join(reference_stack(stack)) or 'itself'}"
             f"\n{program}\njaxpr: {ft.make_jaxpr(program)(*INPUTS)}\n got {a}\n expected {e}"
         )
+
+
+def histogram_text() -> str:
+    """Return the histograms of primitives and of pairs of transforms as lines of text."""
+    if not PRIMITIVE_COUNT:
+        return ""
+    names = "  ".join(f"{n} {c}" for n, c in sorted(PRIMITIVE_COUNT.items()))
+    pairs = "  ".join(f"{a} of {b} {c}" for (a, b), c in sorted(PAIR_COUNT.items()))
+    return (
+        f"{sum(PRIMITIVE_COUNT.values())} equations of {len(PRIMITIVE_COUNT)} primitives: {names}\n"
+        f"{sum(PAIR_COUNT.values())} pairs of transforms: {pairs}"
+    )

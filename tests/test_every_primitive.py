@@ -6,13 +6,14 @@ import importlib
 import pkgutil
 from typing import Any
 
-import functrace.ops
 import laws
 import numpy as np
 import pytest
+from samples import Entry, Sample, load_all
+
+import functrace.ops
 from functrace.core.lowering import Nested
 from functrace.core.trace import PRIMITIVES, Primitive
-from samples import Entry, Sample, load_all
 
 for _module in pkgutil.iter_modules(functrace.ops.__path__):
     importlib.import_module(f"functrace.ops.{_module.name}")
@@ -74,6 +75,7 @@ def test_derivative(primitive: Primitive, entry: Entry, dtype: Any) -> None:
             laws.law_not_differentiable(primitive, sample)
             continue
         laws.law_jvp(primitive, sample)
+        laws.law_staged_jvp(primitive, sample)
         laws.law_adjoint(primitive, sample)
         if entry.analytic:
             laws.law_complex_step(primitive, sample)

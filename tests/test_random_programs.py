@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import functrace as ft
-from tests import random_programs as rp
+import random_programs as rp
 
 FACTOR = int(os.environ.get("FUNCTRACE_RANDOM_PROGRAMS", "1"))
 SETTINGS = {
@@ -52,7 +52,7 @@ def test_compiled(name: str) -> None:
     run()
 
 
-def test_histograms(record_histogram: None) -> None:
+def test_histograms() -> None:
     """Every primitive and every pair of transforms was met at least 20 times."""
     total = sum(rp.PRIMITIVE_COUNT.values())
     if total < 2000:

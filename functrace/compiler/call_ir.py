@@ -15,6 +15,7 @@ CALL_SYMBOLS = [
     "Py_IncRef",
     "PyErr_NoMemory",
     "PyErr_Occurred",
+    "PyErr_CheckSignals",
     "PyList_New",
     "PyList_SetItem",
     "PyTuple_New",
@@ -28,6 +29,7 @@ declare void @PyEval_RestoreThread(ptr)
 declare void @Py_IncRef(ptr)
 declare ptr @PyErr_NoMemory()
 declare ptr @PyErr_Occurred()
+declare i32 @PyErr_CheckSignals()
 declare ptr @PyList_New(i64)
 declare i32 @PyList_SetItem(ptr, i64, ptr)
 declare ptr @PyTuple_New(i64)
@@ -154,6 +156,9 @@ entry:
   %rows = ld ptr %p + $OUTPUT_ROWS
   %array_type = ld ptr %p + $ARRAY_TYPE
   %new_array = ld ptr %p + $NEW_ARRAY
+  %set_handler = ld ptr %p + $SET_HANDLER
+  %handler = ld ptr %p + $HANDLER
+  %can_set = icmp ne ptr %handler, null
   %objects_at = ld i64 %p + $OUTPUT_OBJECTS
   %objects = getelementptr i8, ptr %block, i64 %objects_at
   %bytes = shl i64 %n, 3
@@ -170,9 +175,25 @@ make:
   %descr = ld ptr %row + $OUT_DESCR
   %dims = ld ptr %row + $OUT_DIMS
   %nd32 = trunc i64 %nd to i32
+  %result_bytes = ld i64 %row + $OUT_BYTES
+  %large = icmp uge i64 %result_bytes, $LARGE
+  %special = and i1 %large, %can_set
   call void @Py_IncRef(ptr %descr)
-  %array = call ptr %new_array(ptr %array_type, ptr %descr, i32 %nd32, ptr %dims,
+  br i1 %special, label %make_large, label %make_small
+make_small:
+  %array1 = call ptr %new_array(ptr %array_type, ptr %descr, i32 %nd32, ptr %dims,
       ptr null, ptr null, i32 0, ptr null)
+  br label %made
+make_large:
+  %usual = call ptr %set_handler(ptr %handler)
+  %array2 = call ptr %new_array(ptr %array_type, ptr %descr, i32 %nd32, ptr %dims,
+      ptr null, ptr null, i32 0, ptr null)
+  %ours = call ptr %set_handler(ptr %usual)
+  call void @Py_DecRef(ptr %ours)
+  call void @Py_DecRef(ptr %usual)
+  br label %made
+made:
+  %array = phi ptr [%array1, %make_small], [%array2, %make_large]
   %failed = icmp eq ptr %array, null
   br i1 %failed, label %no, label %keep
 keep:
@@ -325,7 +346,12 @@ entry:
   st i64 0 -> %cell + $CELL_STEP
   %already = call ptr @PyErr_Occurred()
   %unset = icmp eq ptr %already, null
-  br i1 %unset, label %ask, label %done
+  br i1 %unset, label %signals, label %done
+signals:
+  ; An interrupt raises what Python's own handler raises.
+  %signalled = call i32 @PyErr_CheckSignals()
+  %raised = icmp ne i32 %signalled, 0
+  br i1 %raised, label %done, label %ask
 ask:
   %raiser = ld ptr %self + $TUPLE_ITEM_1
   %c0 = ld i64 %cell + 0
@@ -369,6 +395,8 @@ go:
   %frame = getelementptr i8, ptr %block, i64 $FRAME
   %steps = ld ptr %p + $STEP_ROWS
   %count = ld i64 %p + $STEPS
+  %cell = getelementptr i8, ptr %block, i64 $CELL
+  %before = call ptr @ft_enter(ptr %cell)
   %release = ld i64 %p + $RELEASE_GIL
   %keep = icmp eq i64 %release, 0
   br i1 %keep, label %run_held, label %run_free
@@ -382,6 +410,7 @@ run_free:
   br label %ran
 ran:
   %s = phi i64 [%s1, %run_held], [%s2, %run_free]
+  call void @ft_leave(ptr %before)
   %good = icmp eq i64 %s, 0
   br i1 %good, label %finish, label %raise
 raise:

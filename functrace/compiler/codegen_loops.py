@@ -42,7 +42,7 @@ class _LoopMaker(KernelMaker):
     def __init__(self, group: Group, plan: Schedule, memory: Memory) -> None:
         super().__init__(group, memory)
         self.plan = plan
-        self.extents = [self.extent(x.extent, STATIC_EXTENT) for x in plan.loops]
+        self._extents: dict[int, Index] = {}
         self.places = {k: self.place(a) for k, a in plan.accesses.items()}
         self.indexed_refs: dict[tuple[Op, int], ArrayRef] = {}
         self.indexed_shapes = {
@@ -56,6 +56,12 @@ class _LoopMaker(KernelMaker):
         inner = self.innermost()
         strides = [self.stride(s, i == inner) for i, s in enumerate(access.strides)]
         return ArrayRef(memory, [0] * len(strides), strides, self.offset(access.offset))
+
+    def trips(self, loop: int) -> Index:
+        """Return the extent of a loop."""
+        if loop not in self._extents:
+            self._extents[loop] = self.extent(self.plan.loops[loop].extent, STATIC_EXTENT)
+        return self._extents[loop]
 
     def innermost(self) -> int:
         """Return which loop runs along memory."""
@@ -140,7 +146,7 @@ class _LoopMaker(KernelMaker):
         if first == last:
             body(at)
             return
-        bounds = (self.b.lo, self.b.hi) if first == 0 else (0, self.extents[first])
+        bounds = (self.b.lo, self.b.hi) if first == 0 else (0, self.trips(first))
         self.b.loop(*bounds, lambda i: self.nest(first + 1, last, (*at, i), body))
 
     # --- maps ---
@@ -201,13 +207,13 @@ class _LoopMaker(KernelMaker):
         start = self.identities() if accs is None else accs
         return self.b.fold(
             0,
-            self.extents[level],
+            self.trips(level),
             start,
             lambda i, *inner: self.fold(level + 1, (*at, i), inner),
         )
 
     def innermost_fold(self, at: Point, accs: Sequence[Value] | None) -> list[Value]:
-        loop, n = self.plan.loops[-1], self.extents[-1]
+        loop, n = self.plan.loops[-1], self.trips(len(self.plan.loops) - 1)
         if loop.static:
             result = self.identities() if accs is None else list(accs)
             for i in range(loop.extent):
@@ -226,7 +232,7 @@ class _LoopMaker(KernelMaker):
 
     def blocked_fold(self, at: Point, accs: Sequence[Value] | None) -> list[Value]:
         """Compute blocks of elements into local arrays, and fold those."""
-        b, n = self.b, self.b._index(self.extents[-1])
+        b, n = self.b, self.b._index(self.trips(len(self.plan.loops) - 1))
         block = [b.alloca(op.outs[0].dtype, _ROW_BLOCK) for op in self.group.folds]
         start = self.identities() if accs is None else list(accs)
 
@@ -248,7 +254,7 @@ class _LoopMaker(KernelMaker):
         inner = self.innermost()
         loop, b = self.plan.loops[inner], self.b
         accs = [b.alloca(op.outs[0].dtype, COLUMNS) for op in self.group.folds]
-        n = b._index(self.extents[inner])
+        n = b._index(self.trips(inner))
 
         def block(at: Point, base: Value) -> None:
             if loop.static:
@@ -305,5 +311,5 @@ class _LoopMaker(KernelMaker):
             body(at)
             return
         self.b.loop(
-            0, self.extents[level], lambda i: self.reduced_nest(level + 1, (*at, i), body)
+            0, self.trips(level), lambda i: self.reduced_nest(level + 1, (*at, i), body)
         )

@@ -1,7 +1,6 @@
 """The native driver, loaded: how Python runs step lists and makes builtins of programs.
 
-The builtin reads arrays through NumPy's struct layout. That layout is checked against Python's own
-view of several arrays and scalars before it is first relied on; where the check fails (another
+The builtin reads arrays through NumPy's struct layout; where that is not the known one (another
 interpreter, a free-threaded build), programs are called through ctypes instead.
 """
 
@@ -9,30 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
 from functrace.compiler.build import BuildError, NativeCode, build, process_symbol
 from functrace.compiler.call_ir import CALL_SYMBOLS
 from functrace.compiler.driver_ir import PYTHON_SYMBOLS, RUN_SYMBOLS, driver_text
-from functrace.compiler.kernel import MEMORY_DTYPES
 from functrace.compiler.loop_ir import LOOP_ENTRIES
+from functrace.compiler.memory_ir import MEMORY_ENTRIES, MEMORY_SYMBOLS
+from functrace.compiler.numpy_abi import layout_is_known, memory_handler, numpy_api
 from functrace.compiler.pool_ir import POOL_SYMBOLS
+from functrace.compiler.signal_ir import SIGNAL_SYMBOLS
 from functrace.config import config
 
 __all__ = ["Driver", "driver", "portable_calls", "thread_limit"]
 
 _STEP_ENTRIES = ("ft_host", *LOOP_ENTRIES)
-_ENTRIES = ("ft_run", "ft_blocks_free", "ft_pool_limit", "ft_pool_started", *_STEP_ENTRIES)
+_ENTRIES = (
+    *("ft_run", "ft_blocks_free", "ft_pool_limit", "ft_pool_started", "ft_watch_interrupts"),
+    *_STEP_ENTRIES,
+)
+_CALL_ENTRIES = ("ft_call", *MEMORY_ENTRIES)
 _FASTCALL = 0x0080
-# Places in NumPy's table of C functions (its ABI, fixed since 1.7).
-_API_ARRAY_TYPE, _API_NEW_SCALAR, _API_NEW_ARRAY = 2, 60, 94
 
 _lock = threading.Lock()
 _driver: Driver | None = None
@@ -62,8 +61,8 @@ class Driver:
     """
 
     def __init__(self) -> None:
-        self.native = _layout_is_known()
-        entries = (*_ENTRIES, "ft_call") if self.native else _ENTRIES
+        self.native = layout_is_known()
+        entries = (*_ENTRIES, *_CALL_ENTRIES) if self.native else _ENTRIES
         self._code: NativeCode = build(
             driver_text(self.native), entries, lambda: _symbols(self.native), forever=True
         )
@@ -83,9 +82,24 @@ class Driver:
         self.helpers_started: Callable[[], int] = ctypes.PYFUNCTYPE(ctypes.c_int64)(
             addresses["ft_pool_started"]
         )
+        self._watch: Callable[[], None] = ctypes.PYFUNCTYPE(None)(addresses["ft_watch_interrupts"])
         self.step_functions = {name: addresses[name] for name in _STEP_ENTRIES}
-        self.api = _numpy_api() if self.native else {}
+        self.api = numpy_api() if self.native else {}
+        self.api |= memory_handler(addresses.get("ft_memory", 0), self.api)
+        self._clear: Callable[[], None] | None = None
+        if "ft_shelf_clear" in addresses:
+            self._clear = ctypes.PYFUNCTYPE(None)(addresses["ft_shelf_clear"])
         self._method = _MethodDef(b"call", addresses.get("ft_call", 0), _FASTCALL, None)
+
+    def watch_interrupts(self) -> None:
+        """Let Ctrl-C stop the calls of the main thread, if this is the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            self._watch()
+
+    def free_memory(self) -> None:
+        """Give the memory kept for future results back to the system."""
+        if self._clear is not None:
+            self._clear()
 
     def builtin(self, state: tuple[object, ...]) -> Callable[..., Any]:
         """Return a builtin over ``state``: (header array, raiser, what must stay alive...)."""
@@ -133,7 +147,8 @@ def thread_limit() -> int:
 
 def _symbols(with_call: bool) -> dict[str, int]:
     found: dict[str, int] = {}
-    for name in (*RUN_SYMBOLS, *POOL_SYMBOLS):
+    names = (*RUN_SYMBOLS, *POOL_SYMBOLS, *SIGNAL_SYMBOLS)
+    for name in (*names, *(MEMORY_SYMBOLS if with_call else ())):
         address = process_symbol(name)
         if address is None:
             raise BuildError(f"the C library of this platform has no {name}")
@@ -144,88 +159,3 @@ def _symbols(with_call: bool) -> dict[str, int]:
         function = getattr(ctypes.pythonapi, name)
         found[name] = ctypes.cast(function, ctypes.c_void_p).value or 0
     return found
-
-
-def _numpy_api() -> dict[str, int]:
-    module = importlib.import_module("numpy._core._multiarray_umath")
-    pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer.restype = ctypes.c_void_p
-    pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
-    table = ctypes.cast(pointer(module._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
-    return {
-        "array_type": table[_API_ARRAY_TYPE] or 0,
-        "new_array": table[_API_NEW_ARRAY] or 0,
-        "new_scalar": table[_API_NEW_SCALAR] or 0,
-    }
-
-
-def _layout_is_known() -> bool:
-    """Compare what the builtin would read from objects with what Python says of them."""
-    if sys.implementation.name != "cpython" or ctypes.sizeof(ctypes.c_void_p) != 8:
-        return False
-    if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        return False
-    try:
-        return (
-            _numpy_api()["array_type"] == id(np.ndarray)
-            and all(map(_array_reads_right, _sample_arrays()))
-            and all(map(_scalar_reads_right, _sample_scalars()))
-            and _tuple_reads_right()
-        )
-    except (AttributeError, ImportError, KeyError, TypeError, ValueError):
-        return False
-
-
-def _word(address: int) -> int:
-    return ctypes.c_int64.from_address(address).value
-
-
-def _array_reads_right(array: np.ndarray[Any, Any]) -> bool:
-    at = id(array)
-    ndim = ctypes.c_int32.from_address(at + 24).value
-    flags = ctypes.c_int32.from_address(at + 64).value
-    return (
-        _word(at + 8) == id(type(array))
-        and _word(at + 16) == array.ctypes.data
-        and ndim == array.ndim
-        and tuple(_word(_word(at + 32) + 8 * k) for k in range(ndim)) == array.shape
-        and _word(at + 56) == id(array.dtype)
-        and ctypes.c_int32.from_address(id(array.dtype) + 28).value == array.dtype.num
-        and ctypes.string_at(id(array.dtype) + 26, 1) == array.dtype.byteorder.encode()
-        and bool(flags & 1) == array.flags.c_contiguous
-        and bool(flags & 256) == array.flags.aligned
-    )
-
-
-def _sample_arrays() -> list[np.ndarray[Any, Any]]:
-    base = np.arange(24, dtype=np.float64).reshape(2, 3, 4)
-    misaligned = np.frombuffer(bytes(17), np.uint8)[1:].view(np.float64)
-    return [
-        base,
-        base.T,
-        base[:, 1],
-        base[::-1],
-        np.array(3),
-        np.zeros((0, 5), bool),
-        misaligned,
-        base.astype(">f4"),
-    ]
-
-
-def _sample_scalars() -> list[Any]:
-    scalars: list[Any] = [dtype.type(1.0) for dtype in MEMORY_DTYPES]
-    return [*scalars, -2.5, 1.5 - 2j]
-
-
-def _scalar_reads_right(scalar: Any) -> bool:
-    value = np.asarray(scalar)
-    at = id(scalar)
-    held = ctypes.string_at(at + 16, value.dtype.itemsize)
-    return _word(at + 8) == id(type(scalar)) and held == value.tobytes()
-
-
-def _tuple_reads_right() -> bool:
-    first, second = object(), object()
-    pair = (first, second)
-    at = id(pair) + tuple.__basicsize__
-    return _word(at) == id(first) and _word(at + 8) == id(second)

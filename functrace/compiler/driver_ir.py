@@ -23,7 +23,9 @@ from functrace.compiler.kernel import (
     STATUS_KIND_SHIFT,
 )
 from functrace.compiler.loop_ir import LOOPS
+from functrace.compiler.memory_ir import memory_constants, memory_text
 from functrace.compiler.pool_ir import pool_constants, pool_text
+from functrace.compiler.signal_ir import signal_text
 
 __all__ = ["CELL_BYTES", "CELL_STEP_WORD", "PYTHON_SYMBOLS", "RUN_SYMBOLS", "driver_text"]
 __all__ += ["Block", "Header", "InputWord", "OutputWord", "StepWord"]
@@ -46,6 +48,7 @@ class Header(IntEnum):
     TEMPLATE, SLOTS, BLOCK_BYTES, FIXUPS, FIXUP_COUNT = range(6, 11)
     FREE, FREE_COUNT, FREE_LIMIT, RESULT, RELEASE_GIL = range(11, 16)
     ARRAY_TYPE, NEW_ARRAY, NEW_SCALAR, TRUE, FALSE, OUTPUT_OBJECTS = range(16, 22)
+    SET_HANDLER, HANDLER = 22, 23
 
 
 class InputWord(IntEnum):
@@ -307,9 +310,12 @@ def _constants() -> dict[str, int]:
     words |= {"ARRAY_DATA": 16, "ARRAY_NDIM": 24, "ARRAY_DIMS": 32}
     words |= {"ARRAY_DESCR": 56, "ARRAY_FLAGS": 64}
     words |= {"DESCR_BYTE_ORDER": 26, "DESCR_TYPE_NUMBER": 28, "SWAPPED": ord(_SWAPPED)}
-    return words | pool_constants()
+    return words | pool_constants() | memory_constants()
 
 
 def driver_text(with_call: bool) -> str:
     """Return the driver's module; without the builtin when NumPy's layout is not the known one."""
-    return _expand(_RUN + LOOPS + pool_text() + (CALL if with_call else ""), _constants())
+    parts = [_RUN, LOOPS, pool_text(), signal_text()]
+    if with_call:
+        parts += [memory_text(), CALL]
+    return _expand("".join(parts), _constants())

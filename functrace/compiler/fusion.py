@@ -69,11 +69,13 @@ class _Fuser:
         space = squeeze(op.outs[0].shape)
         target = -1
         for g in self.producers(op):
-            role = self.fitting_role(g, op, space)
-            if role is None or not self.can_join(g, op, role):
+            if target >= 0:
+                if self.can_merge(g, target):
+                    self.merge(g, target)
                 continue
-            if target < 0 or self.can_merge(g, target):
-                target = self.join(g, op, role) if target < 0 else self.merge(g, target)
+            role = self.fitting_role(g, op, space)
+            if role is not None and self.can_join(g, op, role):
+                target = self.join(g, op, role)
         if target < 0:
             self.place_beside(op, space)
 

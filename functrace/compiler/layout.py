@@ -28,7 +28,8 @@ _WHOLE = 1 << 62
 _ALIGN = 64
 #: Room for one scalar of any dtype.
 _CELL = 16
-_FROM_NUMPY = (Header.ARRAY_TYPE, Header.NEW_ARRAY, Header.NEW_SCALAR)
+_FROM_NUMPY: tuple[Header, ...] = (Header.ARRAY_TYPE, Header.NEW_ARRAY, Header.NEW_SCALAR)
+_FROM_NUMPY += (Header.SET_HANDLER, Header.HANDLER)
 
 
 def address_of(array: np.ndarray[Any, Any]) -> int:

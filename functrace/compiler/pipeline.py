@@ -24,20 +24,14 @@ from functrace.compiler.codegen_loops import loop_kernel
 from functrace.compiler.emit_llvm import kernel_module
 from functrace.compiler.emit_numba import kernel_source
 from functrace.compiler.fusion import check_groups, fuse
-from functrace.compiler.library import library_step
+from functrace.compiler.library import library_step, product_flops
 from functrace.compiler.memory import check_memory, place_arrays
 from functrace.compiler.plan import ArrayProgram, Group, Memory, Op, Plan
-from functrace.compiler.program import (
-    InputSpec,
-    KernelCode,
-    OutputSpec,
-    Program,
-    Step,
-    default_error,
-)
+from functrace.compiler.program import Program, default_error
 from functrace.compiler.runner import PythonProgram, StepFunction, source_function
 from functrace.compiler.schedule import Schedule, check_schedule, schedule
 from functrace.compiler.simplify import simplify
+from functrace.compiler.steps import InputSpec, KernelCode, OutputSpec, Step
 from functrace.compiler.views import resolve_views
 from functrace.config import config
 from functrace.core.jaxpr import ClosedJaxpr, check_jaxpr
@@ -274,7 +268,7 @@ class Compiled:
             points = int(np.prod(group.space, dtype=np.int64)) if group.kind == "loop" else 0
             flops += points * sum(map(op_cost, [*group.body, *group.folds]))
             if group.kind == "library":
-                flops += library_flops(group)
+                flops += product_flops(group)
             arrays = {r.array for r in group.loads()} | set(group.stores)
             moved += sum(a.nbytes for a in arrays)
         return {"flops": float(flops), "bytes accessed": float(moved)}
@@ -291,19 +285,6 @@ class Compiled:
             "constant_size_in_bytes": sum(a.nbytes for a in arrays.constants),
             "temp_size_in_bytes": self.compilation.memory.arena_bytes,
         }
-
-
-def library_flops(group: Group) -> int:
-    """Return the multiplications and additions of a matrix product."""
-    (op,) = group.body
-    contracted = 1
-    out = op.outs[0].size
-    total = int(np.prod(op.operands[0].shape, dtype=np.int64)) * int(
-        np.prod(op.operands[1].shape, dtype=np.int64)
-    )
-    if out:
-        contracted = max(1, round((total / out) ** 0.5))
-    return 2 * out * contracted
 
 
 def compile_jaxpr(

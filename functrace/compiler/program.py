@@ -129,6 +129,7 @@ class Program:
             self._driver.api,
         )
         self._driver.limit_helpers(thread_limit() - 1)
+        self._driver.watch_interrupts()
         # Everything the machine code touches hangs on this tuple, not on the Program: a builtin
         # that is still running in another thread keeps all of it alive.
         self._state = (

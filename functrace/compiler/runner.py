@@ -15,7 +15,7 @@ from functrace.compiler.build import build
 from functrace.compiler.emit_numba import load
 from functrace.compiler.kernel import ERROR_CELL_WORDS, ERROR_SLOT, MAX_DETAILS, status_kind_site
 from functrace.compiler.layout import address_of
-from functrace.compiler.program import (
+from functrace.compiler.steps import (
     HostCall,
     InputSpec,
     KernelCode,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.builder import Builder
+from functrace.compiler.arithmetic import Arithmetic
 from functrace.compiler.kernel import F32, F64, I64, DType, Scalar
 
 # 1.5 * 2**52: adding it rounds to an integer, which then stands in the low bits.
@@ -21,7 +21,7 @@ class Expr:
     __slots__ = ("b", "v")
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, b: Builder, v: Scalar) -> None:
+    def __init__(self, b: Arithmetic, v: Scalar) -> None:
         self.b = b
         self.v = v
 
@@ -177,7 +177,7 @@ def two_prod(x: Expr, y: Expr) -> tuple[Expr, Expr]:
     return p, ((xh * yh - p) + xh * yl + xl * yh) + xl * yl
 
 
-def real(b: Builder, x: Scalar) -> tuple[Expr, bool]:
+def real(b: Arithmetic, x: Scalar) -> tuple[Expr, bool]:
     """`x` in float64, and whether a float32 result is all that is wanted."""
     return Expr(b, b._cast(x, F64)), x.dtype == F32
 

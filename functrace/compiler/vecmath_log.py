@@ -155,7 +155,8 @@ def acosh(b: Builder, v: Scalar) -> Scalar:
     t = x - 1.0
     huge = x > 2.0**28
     y = log1p_of(sel(huge, t, t + (t * 2.0 + t * t).sqrt()), low)
-    return done(sel(huge, y + _LN2, y), low)
+    y = sel(huge, y + _LN2, y)
+    return done(sel(x < 1.0, float("nan"), y), low)
 
 
 def atanh(b: Builder, v: Scalar) -> Scalar:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from functrace.compiler.plan import Array, ArrayProgram, Number, Op, Operand, Output, Read
+from functrace.compiler.products import Product, batched_matrices, canonical_order
 from functrace.core.aval import Shape
 from functrace.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
 from functrace.core.lowering import Elementwise, Library, Lowering, Nest, Reduction, View
@@ -85,6 +86,9 @@ class _Resolver:
                 lowering = lowering.otherwise
         if isinstance(lowering, (Nest, Library)):
             operands = [self.in_memory(x) for x in operands]
+        if isinstance(lowering, Library):
+            product = Product.of(eqn.params["dimension_numbers"])
+            operands = [self.matrix(x, product, side) for side, x in enumerate(operands)]
         outs = self.add(eqn.primitive.name, lowering, operands, eqn)
         for var, out in zip(eqn.outvars, outs):
             self.env[var] = out.read()
@@ -116,6 +120,20 @@ class _Resolver:
         if operand.shape:
             return self.copy(operand).read()
         return self.scalar(operand).read()
+
+    def matrix(self, operand: Operand, product: Product, side: int) -> Operand:
+        """Return an operand of a matrix product as BLAS can read it."""
+        assert isinstance(operand, Read)
+        axes = product.axes(side, len(operand.shape))
+        if batched_matrices(operand, axes) is not None:
+            return operand
+        order = canonical_order(axes)
+        shape = tuple(operand.shape[i] for i in order)
+        strides = tuple(operand.strides[i] for i in order)
+        array = self.copy(Read(operand.array, shape, strides, operand.offset))
+        placed = dict(zip(order, array.read().strides))
+        back = tuple(placed[i] for i in range(len(order)))
+        return Read(array, operand.shape, back, 0)
 
     def scalar(self, number: Number) -> Array:
         key = (number.dtype.char, number.value.tobytes())

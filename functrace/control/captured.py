@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from functrace.errors import CapturedArrayChangedError, compose
+from functrace.interpreters.staging import same_bits
 from functrace.source_info import describe_function
 
 __all__ = ["CapturedArrays"]
@@ -18,25 +19,18 @@ _SAMPLES = 1024
 
 
 class CapturedArrays:
-    """The writable arrays of a trace's constants, with what they held then.
+    """The arrays a trace captured that may change, with what they held then.
 
     Arrays up to 64 KiB are compared in full; larger ones by a fingerprint of 1,024 elements
     spread evenly, and of the first and last ones.
     """
 
-    def __init__(self, fun: Any, consts: Sequence[Any]) -> None:
+    def __init__(self, fun: Any, captured: Sequence[tuple[Any, Any]]) -> None:
         self.fun = fun
-        self.kept: list[tuple[Any, Any]] = []
-        self.snapshots: list[Any] = []
-        for const in consts:
-            if type(const) is np.ndarray:
-                snapshot = const.copy()
-                snapshot.flags.writeable = False
-                if _may_change(const):
-                    kept = snapshot if const.nbytes <= FULL_COMPARISON else _fingerprint(const)
-                    self.kept.append((const, kept))
-                const = snapshot
-            self.snapshots.append(const)
+        self.kept = [
+            (array, copy if array.nbytes <= FULL_COMPARISON else _fingerprint(copy))
+            for array, copy in captured
+        ]
 
     def check(self) -> None:
         """Raise when one of the arrays has changed.
@@ -48,7 +42,7 @@ class CapturedArrays:
             if isinstance(kept, bytes):
                 same = _fingerprint(array) == kept
             else:
-                same = array.tobytes() == kept.tobytes()
+                same = same_bits(array, kept)
             if not same:
                 name = _variable_name(self.fun, array)
                 raise CapturedArrayChangedError(
@@ -60,14 +54,6 @@ class CapturedArrays:
                         "pass the array as an argument, or call .clear_cache() after the change.",
                     )
                 )
-
-
-def _may_change(array: Any) -> bool:
-    while type(array) is np.ndarray:
-        if array.flags.writeable:
-            return True
-        array = array.base
-    return array is not None
 
 
 def _fingerprint(array: Any) -> bytes:

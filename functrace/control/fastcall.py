@@ -16,7 +16,7 @@ from functrace.compiler.pipeline import Compiled
 from functrace.control.captured import CapturedArrays
 from functrace.control.signature import Statics
 
-__all__ = ["MISS", "make_fast_call"]
+__all__ = ["MISS", "FastCall", "make_fast_call"]
 
 MISS = object()
 """What a fast call returns when the call isn't the one it was made for."""

@@ -13,7 +13,7 @@ from functrace import tree
 from functrace.api_util import argument_leaf, require_callable
 from functrace.config import config
 from functrace.control.captured import CapturedArrays
-from functrace.control.fastcall import MISS, make_fast_call
+from functrace.control.fastcall import MISS, FastCall, make_fast_call
 from functrace.control.jit_primitive import bind_jit, compiled
 from functrace.control.signature import CallSignature, ReadCall, Statics, read_call
 from functrace.control.stages import Lowered, Traced
@@ -23,6 +23,9 @@ from functrace.interpreters.staging import stage
 from functrace.source_info import api_boundary, describe_function
 
 __all__ = ["JitFunction", "jit", "named_call"]
+
+FAST_CALLS = 8
+"""How many signatures are tried before a call takes the general path."""
 
 
 class _TraceOf:
@@ -42,11 +45,12 @@ class _TraceOf:
             where = f"an output of {describe_function(fun)}"
             return [argument_leaf(o, lambda: where).value for o in outs]
 
-        closed = stage(flat_fun, call.avals, name)
+        captured: list[tuple[Any, Any]] = []
+        closed = stage(flat_fun, call.avals, name, captured)
         self.name = name
         self.out_tree = out_tree
-        self.captured = CapturedArrays(fun, closed.consts)
-        self.closed, self.tracer_consts = _hoist_tracers(closed, self.captured.snapshots)
+        self.captured = CapturedArrays(fun, captured)
+        self.closed, self.tracer_consts = _hoist_tracers(closed)
 
     @property
     def reusable(self) -> bool:
@@ -54,10 +58,10 @@ class _TraceOf:
         return not self.tracer_consts
 
 
-def _hoist_tracers(closed: ClosedJaxpr, consts: Sequence[Any]) -> tuple[ClosedJaxpr, list[Any]]:
+def _hoist_tracers(closed: ClosedJaxpr) -> tuple[ClosedJaxpr, list[Any]]:
     """Turn constants that are tracers into leading inputs."""
     jaxpr = closed.jaxpr
-    pairs = list(zip(jaxpr.constvars, consts))
+    pairs = list(zip(jaxpr.constvars, closed.consts))
     hoisted = [(v, c) for v, c in pairs if isinstance(c, Tracer)]
     kept = [(v, c) for v, c in pairs if not isinstance(c, Tracer)]
     jaxpr.constvars = [v for v, _ in kept]
@@ -84,16 +88,16 @@ class JitFunction:
         self._donated = Statics(fun, donate_argnums, donate_argnames)
         self._inline = inline
         self._traces: dict[CallSignature, _TraceOf] = {}
-        self._fast: Any = None
-        self._fast_calls: dict[CallSignature, Any] = {}
+        self._fast_calls: dict[CallSignature, FastCall] = {}
+        self._fast: tuple[FastCall, ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the compiled function, tracing and compiling it first for a new signature."""
-        fast = self._fast
-        if fast is not None and state.trace is EVAL and not config.disable_jit:
-            result = fast(args, kwargs)
-            if result is not MISS:
-                return result
+        if state.trace is EVAL and not config.disable_jit:
+            for fast in self._fast:
+                result = fast(args, kwargs)
+                if result is not MISS:
+                    return result
         return self._call(args, kwargs)
 
     @api_boundary
@@ -120,13 +124,11 @@ class JitFunction:
         outs = program(*call.leaves)
         if any(donated):
             _reuse_donated(call.leaves, donated, outs)
-        elif not config.log_compiles:
-            self._fast = self._fast_calls.get(call.key)
-            if self._fast is None:
-                self._fast = make_fast_call(
-                    self._statics, args, kwargs, traced.out_tree, program, traced.captured
-                )
-                self._fast_calls[call.key] = self._fast
+        elif call.key not in self._fast_calls:
+            self._fast_calls[call.key] = make_fast_call(
+                self._statics, args, kwargs, traced.out_tree, program, traced.captured
+            )
+            self._fast = tuple(self._fast_calls.values())[-FAST_CALLS:]
         return traced.out_tree.unflatten(outs)
 
     def _read(self, args: Sequence[Any], kwargs: dict[str, Any]) -> ReadCall:
@@ -184,7 +186,7 @@ class JitFunction:
         """Forget every trace and compiled program of this function."""
         self._traces.clear()
         self._fast_calls.clear()
-        self._fast = None
+        self._fast = ()
 
     def _cache_size(self) -> int:
         return len(self._traces)

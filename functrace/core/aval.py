@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,16 @@ from functrace.dtypes import (
 )
 from functrace.errors import DTypeError, compose
 
-__all__ = ["ShapeDtypeStruct", "ShapedArray", "dtype_of", "is_array_like", "shape_of", "typeof"]
+__all__ = [
+    "ShapeDtypeStruct",
+    "ShapedArray",
+    "dtype_of",
+    "fellow_dtype",
+    "is_array_like",
+    "is_python_number",
+    "shape_of",
+    "typeof",
+]
 
 Shape = tuple[int, ...]
 
@@ -182,3 +192,23 @@ def dtype_of(value: Any) -> np.dtype[Any]:
     except AttributeError:
         return typeof(value).dtype
     return dtype
+
+
+def is_python_number(value: Any) -> bool:
+    """Tell whether a value is a plain Python number; NumPy's scalars aren't, though subclasses."""
+    return type(value) in PYTHON_SCALARS
+
+
+def fellow_dtype(operands: Sequence[Any]) -> np.dtype[Any] | None:
+    """Return the dtype a Python number takes beside other operands of an element-wise primitive.
+
+    It is that of the last operand that isn't boolean (``select_n(mask, x, 0.0)``).
+    """
+    found = None
+    for operand in reversed(operands):
+        if not is_python_number(operand):
+            dtype: np.dtype[Any] = operand.dtype
+            if dtype.kind != "b":
+                return dtype
+            found = found or dtype
+    return found

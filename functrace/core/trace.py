@@ -137,7 +137,7 @@ class Primitive:
         """Set its batched form: ``(axis_size, args, dims, **params) -> (out, out_dim)``."""
         return self._define("batching", rule)
 
-    def def_lowering(self, rule: F) -> F:
+    def def_lowering(self, rule: Any) -> Any:
         """Set what it becomes in machine code: one of the kinds in ``core.lowering``."""
         return self._define("lowering", rule)
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from functrace.config import config
-from functrace.core.aval import ShapedArray, typeof
+from functrace.core.aval import ShapedArray, fellow_dtype, is_python_number, typeof
 from functrace.core.jaxpr import (
     Atom,
     ClosedJaxpr,
@@ -27,7 +27,7 @@ from functrace.core.jaxpr import (
 from functrace.core.placeholders import LinearValue
 from functrace.core.trace import Primitive, Trace, Tracer, concretization_error, state
 from functrace.interpreters.forward import JVPTrace, split_outputs
-from functrace.interpreters.staging import JaxprTrace
+from functrace.interpreters.staging import JaxprTrace, may_change, same_bits
 from functrace.ops.creation import zeros_like_aval
 from functrace.ops.operators import ArrayOperators
 
@@ -109,13 +109,8 @@ class LinearTracer(ArrayOperators, Tracer, LinearValue):
 
 def _alike(avals: list[ShapedArray], args: Sequence[Any]) -> list[ShapedArray]:
     """Give Python numbers among element-wise operands the dtype of the others."""
-    dtype = next(v.dtype for v, a in zip(avals, args) if not isinstance(a, _PYTHON))
-    return [
-        v.update(dtype=dtype) if isinstance(a, _PYTHON) else v for v, a in zip(avals, args)
-    ]
-
-
-_PYTHON = (bool, int, float, complex)
+    dtype = fellow_dtype(args)
+    return [v.update(dtype=dtype) if is_python_number(a) else v for v, a in zip(avals, args)]
 
 
 # --- Trace -------------------------------------------------------------------------------------
@@ -124,7 +119,7 @@ _PYTHON = (bool, int, float, complex)
 class LinearTrace(Trace):
     """Records what touches a tangent; gives everything else to its parent."""
 
-    __slots__ = ("copies", "count", "eqns", "name", "visible")
+    __slots__ = ("copies", "count", "eqns", "name", "stager", "visible")
 
     def __init__(self, parent: Trace, name: str = "linearize") -> None:
         super().__init__(parent)
@@ -133,6 +128,7 @@ class LinearTrace(Trace):
         self.count = 0
         self.visible: dict[int, Any] = {}
         self.copies: dict[Any, Any] = {}
+        self.stager = _nearest_stager(parent)
 
     @property
     def what(self) -> str:  # type: ignore[override]
@@ -179,7 +175,7 @@ class LinearTrace(Trace):
 
     def notice(self, array: Any) -> None:
         """Remember that the user can see ``array`` and may change it before the pullback runs."""
-        if id(array) not in self.visible and _writable(array):
+        if id(array) not in self.visible and may_change(array):
             self.visible[id(array)] = array
 
     def _protect(self, array: Any) -> Any:
@@ -189,10 +185,12 @@ class LinearTrace(Trace):
             root = root.base
             if type(root) is not np.ndarray:
                 return array
+        if self.stager is not None:
+            return self.stager.constant(array)
         pointer = array.__array_interface__["data"][0]
         key = (pointer, array.shape, array.strides, array.dtype)
         known = self.copies.get(key)
-        if known is None or not _same_bits(known, array):
+        if known is None or not same_bits(known, array):
             known = _compact_copy(array)
             self.copies[key] = known
         return known
@@ -207,13 +205,10 @@ class LinearTrace(Trace):
         )
 
 
-def _writable(array: Any) -> bool:
-    """Tell whether ``array`` or one it is a view of can be written to."""
-    while type(array) is np.ndarray:
-        if array.flags.writeable:
-            return True
-        array = array.base
-    return array is not None
+def _nearest_stager(trace: Trace | None) -> JaxprTrace | None:
+    while trace is not None and not isinstance(trace, JaxprTrace):
+        trace = trace.parent
+    return trace
 
 
 def _compact_copy(array: Any) -> Any:
@@ -222,10 +217,6 @@ def _compact_copy(array: Any) -> Any:
         return array.copy()
     narrow = tuple(slice(0, 1) if s == 0 else slice(None) for s in array.strides)
     return np.broadcast_to(array[narrow].copy(), array.shape)
-
-
-def _same_bits(a: Any, b: Any) -> bool:
-    return bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"))
 
 
 # --- the linear program ------------------------------------------------------------------------
@@ -290,11 +281,10 @@ def _linear_atom(
 ) -> Atom:
     if type(a) is LinearTracer:
         return env[a.index]
-    if isinstance(a, _PYTHON):
+    if is_python_number(a):
         primitive, args, _, _ = eqn
-        dtype = next((x.dtype for x in args if not isinstance(x, _PYTHON)), None)
         value = np.asarray(a)
-        return Literal(value.astype(dtype)[()] if primitive.elementwise else value[()])
+        return Literal(value.astype(fellow_dtype(args))[()] if primitive.elementwise else value[()])
     if isinstance(a, np.generic):
         return Literal(a)
     if id(a) not in residuals:

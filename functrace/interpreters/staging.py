@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from functrace.config import config
-from functrace.core.aval import ShapedArray, typeof
+from functrace.core.aval import ShapedArray, fellow_dtype, is_python_number, typeof
 from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, check_jaxpr
 from functrace.core.trace import (
     Primitive,
@@ -21,7 +21,7 @@ from functrace.core.trace import (
 from functrace.ops.operators import ArrayOperators
 from functrace.source_info import current_source
 
-__all__ = ["JaxprTrace", "JaxprTracer", "stage"]
+__all__ = ["JaxprTrace", "JaxprTracer", "may_change", "same_bits", "stage"]
 
 # --- Tracer ------------------------------------------------------------------------------------
 
@@ -71,17 +71,30 @@ _ADVICE = {
 }
 
 
-class JaxprTrace(Trace):
-    """Records each primitive as an equation; what isn't its own becomes a constant."""
+class Constant(NamedTuple):
+    """A captured value: its variable, the value as captured, and the array it is a copy of."""
 
-    __slots__ = ("const_tracers", "consts", "eqns", "invars", "name")
+    var: Var
+    value: Any
+    original: Any
+
+
+class JaxprTrace(Trace):
+    """Records each primitive as an equation; what isn't its own becomes a constant.
+
+    Arrays that may change are copied when they are captured, and compared when they are met
+    again: a buffer refilled while tracing is as many constants.
+    """
+
+    __slots__ = ("consts", "current", "eqns", "invars", "name")
 
     def __init__(self, parent: Trace, name: str) -> None:
         super().__init__(parent)
         self.name = name
         self.eqns: list[JaxprEqn] = []
         self.invars: list[Var] = []
-        self.consts: dict[int, tuple[Var, Any]] = {}
+        self.consts: list[Constant] = []
+        self.current: dict[int, Constant] = {}
 
     @property
     def what(self) -> str:  # type: ignore[override]
@@ -110,7 +123,7 @@ class JaxprTrace(Trace):
 
     def _lift(self, value: Any, primitive: Primitive | None, args: Sequence[Any]) -> Atom:
         """Return the atom of a value from outside: a literal, or a constant it captures."""
-        if isinstance(value, (bool, int, float, complex)):
+        if is_python_number(value):
             return _python_literal(value, primitive, args)
         if isinstance(value, np.generic) or (type(value) is np.ndarray and value.ndim == 0):
             return Literal(value[()], typeof(value).strong())
@@ -118,11 +131,28 @@ class JaxprTrace(Trace):
             value._trace is self or not self.is_ancestor_or_self(value._trace)
         ):
             raise leaked_tracer_error(value, self, primitive)
-        known = self.consts.get(id(value))
-        if known is None:
-            known = (Var(typeof(value).strong()), value)
-            self.consts[id(value)] = known
-        return known[0]
+        return self._capture(value).var
+
+    def _capture(self, value: Any) -> Constant:
+        known = self.current.get(id(value))
+        if known is None or (known.value is not value and not same_bits(known.value, value)):
+            copy = value
+            if type(value) is np.ndarray and may_change(value):
+                copy = value.copy()
+                copy.flags.writeable = False
+            known = Constant(Var(typeof(value).strong()), copy, value)
+            self.consts.append(known)
+            self.current[id(value)] = known
+        return known
+
+    def constant(self, value: Any) -> JaxprTracer:
+        """Capture a value now; return its tracer."""
+        known = self._capture(value)
+        return JaxprTracer(self, known.var.aval, known.var)
+
+    def captured(self) -> list[tuple[Any, Any]]:
+        """Return the arrays that may change, each with the copy of what it held."""
+        return [(c.original, c.value) for c in self.current.values() if c.value is not c.original]
 
     def atom(self, value: Any) -> Atom:
         """Return the atom of an output of the traced function."""
@@ -142,11 +172,23 @@ class JaxprTrace(Trace):
     def finish(self, outs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
         """Return the jaxpr with these outputs, and the values of its constvars."""
         outvars = [self.atom(out) for out in outs]
-        constvars, consts = [], []
-        for var, value in self.consts.values():
-            constvars.append(var)
-            consts.append(value)
-        return Jaxpr(constvars, self.invars, outvars, self.eqns), consts
+        constvars = [c.var for c in self.consts]
+        jaxpr = Jaxpr(constvars, self.invars, outvars, self.eqns)
+        return jaxpr, [c.value for c in self.consts]
+
+
+def may_change(array: Any) -> bool:
+    """Tell whether an array or one it is a view of can be written to."""
+    while type(array) is np.ndarray:
+        if array.flags.writeable:
+            return True
+        array = array.base
+    return array is not None
+
+
+def same_bits(a: Any, b: Any) -> bool:
+    """Tell whether two arrays of one type hold the same."""
+    return bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"))
 
 
 _ASKED = {
@@ -165,19 +207,20 @@ _ASKED = {
 
 def _python_literal(value: Any, primitive: Primitive | None, args: Sequence[Any]) -> Literal:
     """Return the literal of a Python number: of the dtype of its fellow operands."""
+    array = np.asarray(value)
     if primitive is not None and primitive.elementwise:
-        for other in args:
-            dtype = getattr(other, "dtype", None)
-            if dtype is not None and dtype.kind != "b":
-                return Literal(np.asarray(value).astype(dtype)[()])
-    return Literal(np.asarray(value)[()])
+        array = array.astype(fellow_dtype(args) or array.dtype)
+    return Literal(array[()])
 
 
 # --- function -> jaxpr -------------------------------------------------------------------------
 
 
 def stage(
-    fun: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str
+    fun: Callable[..., Sequence[Any]],
+    avals: Sequence[ShapedArray],
+    name: str,
+    captured: list[tuple[Any, Any]] | None = None,
 ) -> ClosedJaxpr:
     """Trace ``fun``, of flat arguments to a flat list, into a closed jaxpr.
 
@@ -185,6 +228,7 @@ def stage(
         fun: the function.
         avals: the types of its arguments.
         name: what to call it in messages.
+        captured: is given the arrays that may change, each with the copy that was compiled in.
     """
     saved = state.trace
     trace = JaxprTrace(saved, name)
@@ -195,6 +239,8 @@ def stage(
     finally:
         state.trace = saved
         trace.live = False
+    if captured is not None:
+        captured += trace.captured()
     if config.checks:
         check_jaxpr(jaxpr)
     return ClosedJaxpr(jaxpr, consts)

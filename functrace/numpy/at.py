@@ -21,7 +21,6 @@ from functrace.numpy.elementwise_arithmetic import (
     subtract,
     true_divide,
 )
-from functrace.numpy.elementwise_selection import where
 from functrace.numpy.indexing import (
     Index,
     apply_cuts,
@@ -257,7 +256,7 @@ def _masked(x: Any, mask: Any, new: Any, combine: Combine) -> Any:
             )
         )
     wide = broadcast_in_dim(mask, x.shape, tuple(range(mask.ndim)))
-    return where(wide, convert_element_type(combine(x, new), x.dtype), x)
+    return logical.select(wide, convert_element_type(combine(x, new), x.dtype), x)
 
 
 # --- writing at static slices ------------------------------------------------------------------

@@ -16,6 +16,7 @@ from functrace.numpy.elementwise_arithmetic import absolute, add, maximum, minim
 from functrace.numpy.elementwise_arithmetic import remainder, subtract
 from functrace.numpy.elementwise_transcendental import arctan2
 from functrace.numpy.elementwise_logic import logical_and, truth
+from functrace.numpy.searching import nonzero
 from functrace.numpy.ufuncs import inexact, loop_operands, numpy_function_with, ufunc_function
 from functrace.ops import arithmetic, complexes, joining, logical, rounding
 from functrace.ops.broadcasting import broadcast_to
@@ -63,18 +64,13 @@ def where(
         array([1., 2.])
     """
     if x is None and y is None:
-        return nonzero_of(condition, size, fill_value)
+        return nonzero(condition, size=size, fill_value=fill_value)
     if x is None or y is None:
         raise ValueError("either both or neither of x and y should be given")
     mask = truth(condition)
     on_true, on_false = promote_dtypes(as_array(x), as_array(y))
     mask, on_true, on_false = broadcast_arrays(mask, on_true, on_false)
     return logical.select(mask, on_true, on_false)
-
-
-def nonzero_of(condition: Any, size: int | None, fill_value: Any) -> Any:
-    """Return ``nonzero(condition)``; ``functrace.numpy.searching`` puts it here."""
-    raise AssertionError("functrace.numpy.searching is not imported")
 
 
 _NUMBERS = (int, float, complex)

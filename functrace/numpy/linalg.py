@@ -15,17 +15,14 @@ import numpy as np
 from functrace.errors import MissingRuleError, ShapeError, compose
 from functrace.numpy import products
 from functrace.numpy.dispatching import (
-    cast,
-    choose,
     has_tracer,
     normalize_axes,
     numpy_function,
     operand,
 )
 from functrace.numpy.products import multi_dot
-from functrace.numpy.reductions import fold, max, min, safe_sqrt, squared_modulus
-from functrace.ops import structural
-from functrace.ops.arithmetic import abs as absolute
+from functrace.numpy.reductions import fold, max, min, squared_modulus
+from functrace.ops import complexes, powers, structural
 from functrace.ops.broadcasting import broadcast_to, reduce_sum_p
 from functrace.ops.creation import convert_element_type
 from functrace.ops.promotion import broadcast_shapes, promote_dtypes
@@ -79,19 +76,15 @@ def _inexact(a: Any) -> Any:
 
 
 def _euclid(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    return safe_sqrt(fold(reduce_sum_p, squared_modulus(x), axes, keepdims))
+    return powers.sqrt(fold(reduce_sum_p, squared_modulus(x), axes, keepdims))
 
 
 def _power_norm(x: Any, order: float, axes: tuple[int, ...], keepdims: bool) -> Any:
-    """Return ``sum(abs(x)**order)**(1/order)``, with derivative 0 where it is 0."""
-    magnitude = absolute(x)
+    """Return ``sum(abs(x)**order)**(1/order)``."""
+    magnitude = complexes.abs(x)
     dtype = magnitude.dtype
-    total = fold(reduce_sum_p, magnitude ** cast(order, dtype), axes, keepdims)
-    if order < 0:
-        return total ** cast(1 / order, dtype)
-    zero = total == 0
-    root = choose(zero, cast(1, dtype), total) ** cast(1 / order, dtype)
-    return choose(zero, cast(0, dtype), root)
+    total = fold(reduce_sum_p, powers.pow(magnitude, dtype.type(order)), axes, keepdims)
+    return powers.pow(total, dtype.type(1 / order))
 
 
 def _vector_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -100,14 +93,14 @@ def _vector_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> A
     if isinstance(order, str):
         raise ValueError(f"Invalid norm order '{order}' for vectors")
     if order == np.inf:
-        return max(absolute(x), axes, keepdims=keepdims)
+        return max(complexes.abs(x), axes, keepdims=keepdims)
     if order == -np.inf:
-        return min(absolute(x), axes, keepdims=keepdims)
+        return min(complexes.abs(x), axes, keepdims=keepdims)
     if order == 0:
         there = convert_element_type(x != 0, np.empty(0, x.dtype).real.dtype)
         return fold(reduce_sum_p, there, axes, keepdims)
     if order == 1:
-        return fold(reduce_sum_p, absolute(x), axes, keepdims)
+        return fold(reduce_sum_p, complexes.abs(x), axes, keepdims)
     return _power_norm(x, order, axes, keepdims)
 
 
@@ -117,7 +110,7 @@ def _matrix_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> A
     row, column = axes
     if order in (1, -1, np.inf, -np.inf):
         summed, compared = (row, column) if abs(order) == 1 else (column, row)
-        sums = fold(reduce_sum_p, absolute(x), (summed,), True)
+        sums = fold(reduce_sum_p, complexes.abs(x), (summed,), True)
         out = (max if order > 0 else min)(sums, compared, keepdims=True)
         return out if keepdims else structural.squeeze(out, tuple(sorted(axes)))
     if order in (2, -2, "nuc"):

@@ -28,11 +28,11 @@ from functrace.numpy.reductions import (
     mean,
     min,
     prod,
-    safe_sqrt,
     squared_modulus,
     sum,
     var,
 )
+from functrace.ops import powers
 from functrace.ops.broadcasting import broadcast_to, reduce_sum_p
 from functrace.ops.creation import convert_element_type
 
@@ -274,4 +274,4 @@ def nanstd(
     variance = nanvar(
         a, axis, dtype, None, ddof, keepdims, where=where, mean=mean, correction=correction
     )
-    return safe_sqrt(variance)
+    return powers.sqrt(variance)

@@ -115,7 +115,7 @@ def _rank(q: Any, n: Any, method: str) -> Any:
     if method == "higher":
         return rounding.ceil(h)
     if method == "nearest":
-        return np.round(h)
+        return rounding.round(h, rounding.RoundingMethod.TO_NEAREST_EVEN)
     if method == "midpoint":
         return (rounding.floor(h) + rounding.ceil(h)) * 0.5
     return h

@@ -22,12 +22,12 @@ from functrace.ops import arithmetic, complexes, powers, reductions, structural
 from functrace.ops.arithmetic import div_p
 from functrace.ops.broadcasting import broadcast_to, reduce_sum_p
 from functrace.ops.creation import convert_element_type
+from functrace.ops.cumulative import reduce_prod_p
 from functrace.ops.reductions import (
     reduce_and_p,
     reduce_max_p,
     reduce_min_p,
     reduce_or_p,
-    reduce_prod_p,
 )
 
 __all__ = [
@@ -95,12 +95,6 @@ def count_items(x: Any, axes: tuple[int, ...], keepdims: Any, where: Any) -> Any
         return math.prod(x.shape[a] for a in axes)
     mask = broadcast_to(operand(where), x.shape)
     return fold(reduce_sum_p, convert_element_type(mask, _INT64), axes, keepdims)
-
-
-def safe_sqrt(x: Any) -> Any:
-    """Square root whose derivative at 0 is 0: at the kink of a norm or a deviation."""
-    zero = x == 0
-    return choose(zero, x, powers.sqrt(choose(zero, cast(1, x.dtype), x)))
 
 
 def squared_modulus(x: Any) -> Any:
@@ -461,7 +455,7 @@ def std(
     The arguments are those of ``var``.
     """
     refuse_out(out, "std")
-    return safe_sqrt(_variance(a, axis, dtype, ddof, keepdims, where, mean, correction))
+    return powers.sqrt(_variance(a, axis, dtype, ddof, keepdims, where, mean, correction))
 
 
 @numpy_function(np.average)

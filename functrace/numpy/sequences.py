@@ -121,7 +121,9 @@ def _spacings(varargs: tuple[Any, ...], shape: tuple[int, ...], axes: tuple[int,
         if not points.shape:
             spacings.append(given)
         elif points.shape != (shape[axis],):
-            raise ValueError("when 1d, distances must match the length of the corresponding dimension")
+            raise ValueError(
+                "when 1d, distances must match the length of the corresponding dimension"
+            )
         else:
             spacings.append(_step(points, 0))
     return spacings
@@ -258,7 +260,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
 
 @numpy_function(np.polyval)
 def polyval(p: Any, x: Any) -> Any:
-    """Value at ``x`` of a polynomial, the coefficient of the highest power first; ``numpy.polyval``."""
+    """Value of a polynomial at ``x``, its highest power first; as ``numpy.polyval``."""
     p, x = operand(p), operand(x)
     y = x * cast(0, x.dtype)
     for i in range(p.shape[0]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
@@ -18,9 +19,11 @@ from functrace.numpy.dispatching import (
 )
 from functrace.numpy.products import conjugate, matmul
 from functrace.numpy.reductions import average, max, min, sum
-from functrace.ops import arithmetic, complexes, joining, powers, scatter, structural
+from functrace.ops import arithmetic, complexes, joining, powers, structural
 from functrace.ops.broadcasting import broadcast_to, reduce_sum
 from functrace.ops.creation import convert_element_type
+from functrace.ops.dimension_numbers import ScatterDimensionNumbers
+from functrace.ops.indexing import scatter_add
 
 __all__ = ["bincount", "corrcoef", "cov", "histogram", "histogram_bin_edges"]
 
@@ -156,8 +159,8 @@ def bincount(
         return np.bincount(x, weights, minlength)
     x = arithmetic.stop_gradient(operand(x))
     if len(x.shape) != 1:
-        raise ValueError("object too deep for desired array" if x.shape else "object of too small "
-                         "depth for desired array")
+        depth = "too deep" if x.shape else "of too small depth"
+        raise ValueError(f"object {depth} for desired array")
     if x.dtype.kind not in "biu":
         raise TypeError(
             f"Cannot cast array data from dtype('{x.dtype}') to dtype('int64') "
@@ -186,21 +189,16 @@ def _bincount_length(x: Any, minlength: int, length: int | None) -> int:
         )
     if x.size and x.min() < 0:
         raise ValueError("'list' argument must have no negative elements")
-    return builtin_max(int(minlength), int(x.max()) + 1 if x.size else 0)
-
-
-def builtin_max(a: int, b: int) -> int:
-    """Return the larger of two Python integers."""
-    return a if a > b else b
+    return builtins.max(int(minlength), int(x.max()) + 1 if x.size else 0)
 
 
 def count_into(size: int, places: Any, amounts: Any) -> Any:
     """Add up amounts by their place; those out of range are dropped."""
-    dims = scatter.ScatterDimensionNumbers(
+    dims = ScatterDimensionNumbers(
         update_window_dims=(), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,)
     )
     # A negative place is out of range too, not counted from the end.
-    return scatter.scatter_add(
+    return scatter_add(
         np.zeros(size, amounts.dtype),
         structural.expand_dims(places, (1,)),
         amounts,

@@ -31,6 +31,8 @@ def _insert_axes(
 def _broadcast_in_dim_impl(
     x: Any, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]
 ) -> Any:
+    if not shape:
+        return x
     x = np.asarray(x)
     if x.ndim != len(shape):
         x = x.reshape(_insert_axes(x.shape, len(shape), broadcast_dimensions))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.core.aval import ShapedArray, dtype_of
+from functrace.core.aval import ShapedArray, dtype_of, is_python_number
 from functrace.core.lowering import Elementwise, Indexed
 from functrace.core.trace import Primitive
 from functrace.dtypes import canonical_dtype, is_inexact
@@ -61,10 +61,10 @@ convert_element_type_p.def_lowering(Elementwise(lambda b, x, new_dtype: b.cast(x
 def convert_element_type(x: Any, new_dtype: Any) -> Any:
     """Convert to another dtype as ``astype`` does; a complex operand drops its imaginary part."""
     dtype = canonical_dtype(new_dtype)
-    if dtype_of(x) == dtype and not isinstance(x, (bool, int, float, complex)):
+    if is_python_number(x):
+        return _convert_impl(np.asarray(x), new_dtype=dtype)[()]
+    if dtype_of(x) == dtype:
         return x
-    if isinstance(x, (bool, int, float, complex)):
-        return np.asarray(x).astype(dtype)[()]
     return convert_element_type_p.bind(x, new_dtype=dtype)
 
 

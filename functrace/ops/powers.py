@@ -27,8 +27,8 @@ __all__ = ["cbrt", "hypot", "integer_pow", "pow", "rsqrt", "sqrt", "square"]
 
 @functools.cache
 def _least(dtype: np.dtype[Any]) -> float:
-    """Return the smallest normal number of a dtype; slopes are capped there."""
-    return float(np.finfo(real_dtype(dtype)).tiny)
+    """Return the smallest normal number of a dtype, float64's at most; slopes are capped there."""
+    return float(np.finfo(real_dtype(dtype)).tiny) or float(np.finfo(np.float64).tiny)
 
 
 def _off_zero(root: Any, least: float) -> Any:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -177,3 +180,48 @@ def test_as_text_shows_what_is_inside() -> None:
     assert "step 1: switch on slot 2" in lines
     assert "step 0: copy slot 1 to slot 3, 24 bytes" in lines
     assert "step 2: loop of 3" in lines
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+import numpy as np
+from functrace.compiler.program import *
+from handmade import ADD_ONE, F8, elementwise
+body = (Step(ADD_ONE, (3, 4), 3),)
+steps = [Step(Copy(3, 1, 24)), Step(Loop(body, int({trips}), swaps=((3, 4),)))]
+program = Program(
+    [InputSpec((3,), F8, 1)], [OutputSpec((3,), F8, 3, copy=True)], 5, steps,
+    temporaries=[(3, 0), (4, 64)], arena_bytes=128, result="single",
+)
+def act(*unused):
+    raise {exception}
+if {custom}:
+    signal.signal(signal.SIGINT, act)
+    elementwise(ADD_ONE, (3,))
+threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+begin = time.perf_counter()
+try:
+    program.call(np.zeros(3))
+    print("finished")
+except {exception} as error:
+    print(type(error).__name__, time.perf_counter() - begin < 3)
+print(float(elementwise(ADD_ONE, (), result="single").call(np.float64(1))))
+"""
+
+
+@pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="needs POSIX signals")
+@pytest.mark.parametrize("custom", [False, True])
+def test_an_interrupt_stops_a_long_loop(custom: bool, request: pytest.FixtureRequest) -> None:
+    if "portable" in request.node.name:
+        return
+    exception = "TimeoutError" if custom else "KeyboardInterrupt"
+    code = INTERRUPTED.format(trips=1e12, exception=exception, custom=custom)
+    path = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.stdout.split() == [exception, "True", "2.0"], done.stderr

@@ -14,10 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import numpy._core.multiarray as multiarray
 import pytest
 from handmade import ADD_ONE, CHECK, COPY, DOUBLE, F8, SINE, elementwise, many, unary
 
 import functrace.compiler.driver as driver_module
+from functrace.compiler import numpy_abi
 from functrace.compiler.build import build, clear_caches
 from functrace.compiler.driver import driver, portable_calls, thread_limit
 from functrace.compiler.kernel import MEMORY_DTYPES
@@ -395,6 +397,64 @@ def test_run_into_takes_scalars_too() -> None:
     assert out == 5
 
 
+@pytest.fixture
+def large() -> Iterator[Program]:
+    """A program whose result is large enough for the shelf, which starts and ends empty."""
+    driver().free_memory()
+    yield elementwise(ADD_ONE, (300_000,), result="single")
+    driver().free_memory()
+
+
+def test_the_memory_of_large_results_is_used_again(large: Program, way: str) -> None:
+    x = np.arange(300_000.0)
+    first = large.call(x)
+    second = large.call(x)
+    assert first.flags.owndata
+    assert not np.shares_memory(first, second)
+    place = first.ctypes.data
+    del first
+    third = large.call(x)
+    np.testing.assert_array_equal(second, x + 1)
+    np.testing.assert_array_equal(third, x + 1)
+    if way == "builtin" and sys.platform in ("linux", "darwin"):
+        assert third.ctypes.data == place
+        assert place % 64 == 0
+        assert multiarray.get_handler_name(third) == "functrace"
+        assert multiarray.get_handler_name(np.empty(300_000)) != "functrace"
+
+
+def test_large_results_may_be_resized_and_outlive_the_shelf(large: Program) -> None:
+    x = np.arange(300_000.0)
+    kept = [large.call(x) for _ in range(20)]
+    for size in (10, 200_000, 400_000, 5):
+        result = large.call(x)
+        result.resize(size, refcheck=False)
+        shared = min(size, 300_000)
+        np.testing.assert_array_equal(result[:shared], x[:shared] + 1)
+        np.testing.assert_array_equal(result[shared:], 0)
+    del result
+    for y in kept:
+        np.testing.assert_array_equal(y, x + 1)
+    while kept:
+        kept.pop(len(kept) // 2)
+    driver().free_memory()
+    np.testing.assert_array_equal(large.call(x), x + 1)
+
+
+def test_memory_is_bounded_when_sizes_vary() -> None:
+    resource = pytest.importorskip("resource")
+    programs = [elementwise(ADD_ONE, (k * 1_000_000,)) for k in (1, 2, 3, 5, 8)]
+    for _ in range(3):
+        for k, program in zip((1, 2, 3, 5, 8), programs):
+            program.call(np.zeros(k * 1_000_000))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(5):
+        for k, program in zip((1, 2, 3, 5, 8), programs):
+            program.call(np.zeros(k * 1_000_000))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < peak * 1.2
+    driver().free_memory()
+
+
 def test_calls_leave_nothing_behind() -> None:
     program = many(3, (4,), result="tuple")
     failing = elementwise(CHECK, (4,))
@@ -471,8 +531,8 @@ def test_as_text_names_slots_and_steps() -> None:
 
 
 def test_an_unknown_layout_means_portable_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver_module, "_array_reads_right", lambda array: False)
-    assert not driver_module._layout_is_known()
+    monkeypatch.setattr(numpy_abi, "_array_reads_right", lambda array: False)
+    assert not numpy_abi.layout_is_known()
     monkeypatch.setattr(driver_module, "_driver", None)
     program = elementwise(ADD_ONE, (3,), result="single")
     assert not driver_module.driver().native

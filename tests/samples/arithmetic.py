@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
 from samples import Sample, normal, samples
 
 Rng = np.random.Generator

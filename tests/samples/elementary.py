@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import scipy.special
+
 from samples import Sample, samples
 from samples.arithmetic import binary_samples, specials, unary_samples
 

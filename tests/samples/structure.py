@@ -31,6 +31,50 @@ def _iota(rng: np.random.Generator, dtype: DType) -> Samples:
         yield Sample((), params, batch=False, reference=reference)
 
 
+def _precision(dtype: Any) -> float:
+    return float(np.finfo(dtype).eps)
+
+
+@samples("convert_element_type", dtypes="biufc")
+def _convert_element_type(rng: np.random.Generator, dtype: DType) -> Samples:
+    def reference(x: Any, new_dtype: DType) -> Any:
+        if np.asarray(x).dtype.kind == "c" and new_dtype.kind not in "bc":
+            x = np.real(x)
+        return np.asarray(x).astype(new_dtype)
+
+    for new in ("bool", "int64", "int8", "uint8", "float32", "float64", "complex128", "float16"):
+        x = normal(rng, dtype, (3,))
+        if new == "uint8":
+            x = np.abs(x).real.astype(dtype)
+        # Rounding to another precision has no difference quotient, and no exact adjoint.
+        exact = {dtype.kind, new[0]} <= set("fc") and _precision(new) == _precision(dtype)
+        params = {"new_dtype": np.dtype(new)}
+        yield Sample((x,), params, reference=reference, diff=exact)
+    params = {"new_dtype": dtype}
+    yield Sample((normal(rng, dtype),), params, reference=reference)
+
+
+@samples("broadcast_in_dim", dtypes="bifc")
+def _broadcast_in_dim(rng: np.random.Generator, dtype: DType) -> Samples:
+    def reference(x: Any, shape: Any, broadcast_dimensions: Any) -> Any:
+        sizes = dict(zip(broadcast_dimensions, np.shape(x)))
+        narrow = np.reshape(x, [sizes.get(d, 1) for d in range(len(shape))])
+        return np.broadcast_to(narrow, shape)
+
+    for old, new, dims in (
+        ((), (2, 3), ()),
+        ((3,), (2, 3), (1,)),
+        ((3,), (3, 2), (0,)),
+        ((1, 3), (4, 2, 3), (0, 2)),
+        ((2, 1), (2, 3), (0, 1)),
+        ((2,), (2, 0), (0,)),
+        ((2, 3), (2, 3), (0, 1)),
+        ((), (), ()),
+    ):
+        params = {"shape": new, "broadcast_dimensions": dims}
+        yield Sample((normal(rng, dtype, old),), params, reference=reference)
+
+
 @samples("transpose", dtypes="bifc", reference=lambda x, permutation: np.transpose(x, permutation))
 def _transpose(rng: np.random.Generator, dtype: DType) -> Samples:
     yield Sample((normal(rng, dtype, (2, 3)),), {"permutation": (1, 0)})

@@ -1,0 +1,119 @@
+"""Matrix products over strided reads: what BLAS can take as it is, and what must be copied first.
+
+The axes of an operand fall into batch, kept and contracted ones. BLAS takes an operand when each of
+the three collapses to one axis, and the kept or the contracted one has stride 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from functrace.compiler.plan import Read
+
+__all__ = ["BLAS_DTYPES", "Matrices", "Product", "batched_matrices", "canonical_order"]
+
+BLAS_DTYPES = tuple(np.dtype(n) for n in ("float32", "float64", "complex64", "complex128"))
+
+Axes = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Which axes of two operands are batch axes and which are contracted.
+
+    The result has the batch axes, what is left of the first operand, what is left of the second.
+    """
+
+    lhs_batch: Axes
+    rhs_batch: Axes
+    lhs_contracted: Axes
+    rhs_contracted: Axes
+
+    @classmethod
+    def of(cls, dimension_numbers: Any) -> Product:
+        """Return it from ``lax``'s dimension numbers."""
+        (lhs_contracted, rhs_contracted), (lhs_batch, rhs_batch) = dimension_numbers
+        return cls(
+            tuple(lhs_batch), tuple(rhs_batch), tuple(lhs_contracted), tuple(rhs_contracted)
+        )
+
+    def axes(self, side: int, ndim: int) -> tuple[Axes, Axes, Axes]:
+        """Return the batch, kept and contracted axes of an operand."""
+        batch = (self.lhs_batch, self.rhs_batch)[side]
+        contracted = (self.lhs_contracted, self.rhs_contracted)[side]
+        kept = tuple(i for i in range(ndim) if i not in batch and i not in contracted)
+        return batch, kept, contracted
+
+    def sizes(self, lhs: Read, rhs: Read) -> tuple[int, int, int, int]:
+        """Return batch, m, n, k."""
+        batch, kept, contracted = self.axes(0, len(lhs.shape))
+        columns = self.axes(1, len(rhs.shape))[1]
+        return (
+            math.prod(lhs.shape[i] for i in batch),
+            math.prod(lhs.shape[i] for i in kept),
+            math.prod(rhs.shape[i] for i in columns),
+            math.prod(lhs.shape[i] for i in contracted),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Matrices:
+    """A batch of matrices in memory: kept axis by contracted axis, one of them of stride 1.
+
+    Attributes:
+        offset: the first element.
+        batch_stride: from one matrix to the next.
+        stride: from one line to the next.
+        kept_first: whether the lines run along the contracted axis.
+    """
+
+    offset: int
+    batch_stride: int
+    stride: int
+    kept_first: bool
+
+
+def batched_matrices(read: Read, axes: tuple[Axes, Axes, Axes]) -> Matrices | None:
+    """Return how BLAS can see an operand, or None when it must be copied first."""
+    if 0 in read.shape:
+        return Matrices(0, 0, 1, True)
+    merged = [_collapse(read, group) for group in axes]
+    if None in merged:
+        return None
+    (_, batch), (m, kept), (k, contracted) = (x for x in merged if x is not None)
+    if k == 1 or contracted == 1:
+        stride = k if m == 1 else kept
+        if (k == 1 or contracted == 1) and stride >= k:
+            return Matrices(read.offset, batch, stride, True)
+    if m == 1 or kept == 1:
+        stride = m if k == 1 else contracted
+        if stride >= m:
+            return Matrices(read.offset, batch, stride, False)
+    return None
+
+
+def _collapse(read: Read, axes: Sequence[int]) -> tuple[int, int] | None:
+    """Return extent and stride of some axes as one, in their order."""
+    extent, stride = 1, 0
+    for i in reversed(axes):
+        n = read.shape[i]
+        if n == 1:
+            continue
+        if extent == 1:
+            extent, stride = n, read.strides[i]
+        elif read.strides[i] == stride * extent:
+            extent *= n
+        else:
+            return None
+    return extent, stride
+
+
+def canonical_order(axes: tuple[Axes, Axes, Axes]) -> Axes:
+    """Return the order of axes in which a copied operand suits BLAS."""
+    batch, kept, contracted = axes
+    return (*batch, *kept, *contracted)

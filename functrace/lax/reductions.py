@@ -1,0 +1,224 @@
+"""Reductions, running reductions and sorting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from functrace.core.aval import ShapedArray
+from functrace.core.trace import Primitive
+from functrace.errors import MissingRuleError, compose
+from functrace.interpreters.staging import stage
+from functrace.lax.operands import array, matching
+from functrace.ops import arithmetic, bitwise, cumulative, reductions, sorting
+from functrace.ops.arithmetic import add_p, max_p, min_p, mul_p
+from functrace.ops.bitwise import and_p, or_p
+from functrace.ops.broadcasting import reduce_sum as sum_over
+from functrace.ops.cumulative import reduce_prod as prod_over
+
+__all__ = [
+    "argmax",
+    "argmin",
+    "cumlogsumexp",
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
+    "reduce",
+    "reduce_and",
+    "reduce_max",
+    "reduce_min",
+    "reduce_or",
+    "reduce_prod",
+    "reduce_sum",
+    "reduce_xor",
+    "sort",
+    "sort_key_val",
+    "top_k",
+]
+
+
+def _axes(x: Any, axes: Sequence[int]) -> tuple[int, ...]:
+    ndim = len(x.shape)
+    return tuple(a + ndim if a < 0 else a for a in axes)
+
+
+# --- reductions --------------------------------------------------------------------------------
+
+
+def reduce_sum(operand: Any, axes: Sequence[int]) -> Any:
+    """Sum over ``axes``, in the dtype of the operand."""
+    x = array(operand, "lax.reduce_sum")
+    return sum_over(x, _axes(x, axes))
+
+
+def reduce_prod(operand: Any, axes: Sequence[int]) -> Any:
+    """Product over ``axes``, in the dtype of the operand."""
+    x = array(operand, "lax.reduce_prod")
+    return prod_over(x, _axes(x, axes))
+
+
+def reduce_max(operand: Any, axes: Sequence[int]) -> Any:
+    """Largest element over ``axes``; the least number of the dtype when there is none."""
+    x = array(operand, "lax.reduce_max")
+    return reductions.reduce_max(x, _axes(x, axes))
+
+
+def reduce_min(operand: Any, axes: Sequence[int]) -> Any:
+    """Smallest element over ``axes``; the greatest number of the dtype when there is none."""
+    x = array(operand, "lax.reduce_min")
+    return reductions.reduce_min(x, _axes(x, axes))
+
+
+def reduce_and(operand: Any, axes: Sequence[int]) -> Any:
+    """Bitwise *and* over ``axes``; whether all are true, of booleans."""
+    x = array(operand, "lax.reduce_and")
+    return reductions.reduce_and(x, _axes(x, axes))
+
+
+def reduce_or(operand: Any, axes: Sequence[int]) -> Any:
+    """Bitwise *or* over ``axes``; whether any is true, of booleans."""
+    x = array(operand, "lax.reduce_or")
+    return reductions.reduce_or(x, _axes(x, axes))
+
+
+def reduce_xor(operand: Any, axes: Sequence[int]) -> Any:
+    """Bitwise exclusive *or* over ``axes``."""
+    x = array(operand, "lax.reduce_xor")
+    return reductions.reduce_xor(x, _axes(x, axes))
+
+
+_REDUCTIONS: dict[Primitive, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    add_p: (sum_over, arithmetic.add),
+    mul_p: (prod_over, arithmetic.mul),
+    max_p: (reductions.reduce_max, arithmetic.max),
+    min_p: (reductions.reduce_min, arithmetic.min),
+    and_p: (reductions.reduce_and, bitwise.bitwise_and),
+    or_p: (reductions.reduce_or, bitwise.bitwise_or),
+}
+
+
+def monoid(computation: Callable[..., Any], dtype: np.dtype[Any]) -> Primitive | None:
+    """Return the primitive that a function of two scalars is, by tracing it; None for others."""
+    scalar = ShapedArray((), dtype)
+    try:
+        jaxpr = stage(lambda x, y: [computation(x, y)], [scalar, scalar], "reduce").jaxpr
+    except TypeError:
+        return None  # it isn't defined for this dtype
+    if len(jaxpr.eqns) != 1:
+        return None
+    eqn = jaxpr.eqns[0]
+    ordered = list(eqn.invars) in (jaxpr.invars, jaxpr.invars[::-1])
+    return eqn.primitive if ordered and jaxpr.outvars == eqn.outvars else None
+
+
+def reduce(
+    operands: Any, init_values: Any, computation: Callable[..., Any], dimensions: Sequence[int]
+) -> Any:
+    """Fold axes with a function of two scalars: add, mul, max, min, *and* or *or*.
+
+    Args:
+        operands: the array.
+        init_values: what the fold starts from.
+        computation: ``lax.add`` and its kin, or a function that is one of them.
+        dimensions: the axes.
+
+    Raises:
+        NotImplementedError: the function is none of these.
+    """
+    x, init = matching("lax.reduce", operands, init_values)
+    primitive = monoid(computation, x.dtype)
+    if primitive not in _REDUCTIONS:
+        raise MissingRuleError(
+            compose(
+                "lax.reduce with a function that is none of add, mul, max, min, and, or.",
+                "only these have a primitive.",
+                "a loop over the axis, or functrace.numpy's reductions.",
+            )
+        )
+    fold, combine = _REDUCTIONS[primitive]
+    return combine(fold(x, _axes(x, dimensions)), init)
+
+
+# --- argmax, argmin ----------------------------------------------------------------------------
+
+
+def argmax(operand: Any, axis: int, index_dtype: Any) -> Any:
+    """Index of the first largest element along ``axis``, in ``index_dtype``."""
+    x = array(operand, "lax.argmax")
+    return reductions.argmax(x, *_axes(x, (axis,)), index_dtype)
+
+
+def argmin(operand: Any, axis: int, index_dtype: Any) -> Any:
+    """Index of the first smallest element along ``axis``, in ``index_dtype``."""
+    x = array(operand, "lax.argmin")
+    return reductions.argmin(x, *_axes(x, (axis,)), index_dtype)
+
+
+# --- running reductions ------------------------------------------------------------------------
+
+
+def _running(function: Callable[..., Any], operand: Any, axis: int, reverse: bool) -> Any:
+    x = array(operand, "a running reduction of lax")
+    return function(x, *_axes(x, (axis,)), bool(reverse))
+
+
+def cumsum(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
+    """Running sum along ``axis``, from the end with ``reverse``."""
+    return _running(cumulative.cumsum, operand, axis, reverse)
+
+
+def cumprod(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
+    """Running product along ``axis``, from the end with ``reverse``."""
+    return _running(cumulative.cumprod, operand, axis, reverse)
+
+
+def cummax(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
+    """Running maximum along ``axis``, from the end with ``reverse``."""
+    return _running(cumulative.cummax, operand, axis, reverse)
+
+
+def cummin(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
+    """Running minimum along ``axis``, from the end with ``reverse``."""
+    return _running(cumulative.cummin, operand, axis, reverse)
+
+
+def cumlogsumexp(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
+    """Running ``log(sum(exp(x)))`` along ``axis``, from the end with ``reverse``."""
+    return _running(cumulative.cumlogsumexp, operand, axis, reverse)
+
+
+# --- sorting -----------------------------------------------------------------------------------
+
+
+def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: int = 1) -> Any:
+    """Sort along an axis; several arrays together, by the first ``num_keys`` of them.
+
+    Args:
+        operand: an array, or a sequence of arrays of one shape.
+        dimension: the axis.
+        is_stable: accepted; sorts are always stable.
+        num_keys: how many of the arrays are compared.
+    """
+    if isinstance(operand, Sequence):
+        xs = tuple(array(x, "lax.sort") for x in operand)
+        return tuple(sorting.sort(xs, *_axes(xs[0], (dimension,)), num_keys=num_keys))
+    x = array(operand, "lax.sort")
+    return sorting.sort(x, *_axes(x, (dimension,)))
+
+
+def sort_key_val(
+    keys: Any, values: Any, dimension: int = -1, is_stable: bool = True
+) -> tuple[Any, Any]:
+    """Sort ``keys`` along an axis, and ``values`` with them."""
+    out = sort((keys, values), dimension)
+    return out[0], out[1]
+
+
+def top_k(operand: Any, k: int, *, axis: int = -1) -> tuple[Any, Any]:
+    """The ``k`` largest elements along an axis, the largest first, and their indices."""
+    x = array(operand, "lax.top_k")
+    values, indices = sorting.top_k(x, int(k), *_axes(x, (axis,)))
+    return values, indices

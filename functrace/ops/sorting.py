@@ -1,0 +1,331 @@
+"""sort, of several arrays by the first few of them, and top_k. Always stable; NaN comes last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from functrace.core.aval import ShapedArray, shape_of
+from functrace.core.lowering import Nest
+from functrace.core.trace import Primitive
+from functrace.errors import ShapeError, compose
+from functrace.ops.creation import iota
+from functrace.ops.families import ANY, check_dtypes
+from functrace.ops.indexing import take_along_axis
+from functrace.ops.nests import for_each, for_each_row
+from functrace.ops.reductions import greater_in_kernel, is_nan_in_kernel
+from functrace.ops.structural import lanes_first, move_axis
+
+__all__ = ["argsort", "sort", "top_k"]
+
+INT64 = np.dtype(np.int64)
+
+# --- sort --------------------------------------------------------------------------------------
+
+sort_p = Primitive("sort", multiple_results=True, not_linear="its tangent is a gather")
+
+
+@sort_p.def_impl
+def _sort_impl(*xs: Any, dimension: int, num_keys: int, is_stable: bool) -> list[Any]:
+    if len(xs) == 1:
+        return [np.sort(xs[0], dimension, kind="stable")]
+    if num_keys == 1:
+        order = np.argsort(xs[0], dimension, kind="stable")
+    else:
+        order = np.lexsort(xs[num_keys - 1 :: -1], dimension)
+    return [np.take_along_axis(x, order, dimension) for x in xs]
+
+
+@sort_p.def_abstract_eval
+def _sort_type(
+    *xs: ShapedArray, dimension: int, num_keys: int, is_stable: bool
+) -> list[ShapedArray]:
+    for x in xs:
+        check_dtypes("sort", ANY, [x])
+    fits = xs and all(x.shape == xs[0].shape for x in xs) and 0 <= dimension < xs[0].ndim
+    if not fits or not 1 <= num_keys <= len(xs):
+        raise ShapeError(
+            compose(
+                f"sort got operands of types {', '.join(map(str, xs))}, dimension={dimension} "
+                f"and num_keys={num_keys}.",
+                "operands have one shape and that axis, and the first num_keys of them are keys.",
+            )
+        )
+    return [ShapedArray(x.shape, x.dtype) for x in xs]
+
+
+@sort_p.def_jvp
+def _sort_jvp(
+    primals: Sequence[Any], tangents: Sequence[Any], *, dimension: int, **params: Any
+) -> Any:
+    # Sort a numbering along: it tells where each element came from, so where its tangent is.
+    places = iota(INT64, shape_of(primals[0]), dimension)
+    *outs, order = sort_p.bind(*primals, places, dimension=dimension, **params)
+    moved = [
+        None if t is None else take_along_axis(t, order, dimension, unique=True) for t in tangents
+    ]
+    return outs, moved
+
+
+@sort_p.def_batching
+def _sort_batching(
+    size: int, args: Sequence[Any], dims: Sequence[Any], *, dimension: int, **params: Any
+) -> Any:
+    lanes = [lanes_first(size, x, d) for x, d in zip(args, dims)]
+    return sort_p.bind(*lanes, dimension=dimension + 1, **params), [0] * len(lanes)
+
+
+Values = Sequence[Any]
+
+
+def _precedes(b: Any, x: Any, y: Any) -> Any:
+    """Whether ``x`` comes strictly before ``y``: NaN last, as NumPy orders complex numbers too."""
+    if x.dtype.kind != "c":
+        less = greater_in_kernel(b, y, x)
+        if x.dtype.kind != "f":
+            return less
+        return b.or_(less, b.and_(b.is_nan(y), b.not_(b.is_nan(x))))
+    # By (is the real part NaN, is the imaginary one, real part, imaginary part).
+    keys = []
+    for part in (b.real, b.imag):
+        keys.append((b.is_nan(part(x)), b.is_nan(part(y))))
+    nothing = b.const(False, np.dtype(np.bool_))
+    less, same = nothing, b.const(True, np.dtype(np.bool_))
+    for p, q in keys:
+        less = b.or_(less, b.and_(same, b.and_(b.not_(p), q)))
+        same = b.and_(same, b.eq(p, q))
+    for part in (b.real, b.imag):
+        p, q = part(x), part(y)
+        less = b.or_(less, b.and_(same, b.lt(p, q)))
+        same = b.and_(same, b.or_(b.eq(p, q), b.is_nan(p)))
+    return less
+
+
+def _row_precedes(b: Any, xs: Values, ys: Values, num_keys: int) -> Any:
+    """Whether the values ``xs`` come strictly before ``ys``, by the first keys in turn."""
+    before = _precedes(b, xs[0], ys[0])
+    same = None
+    for k in range(1, num_keys):
+        tie = b.not_(b.or_(_precedes(b, xs[k - 1], ys[k - 1]), _precedes(b, ys[k - 1], xs[k - 1])))
+        same = tie if same is None else b.and_(same, tie)
+        before = b.or_(before, b.and_(same, _precedes(b, xs[k], ys[k])))
+    return before
+
+
+RUN = 12  # Runs of this length are sorted by insertion before they are merged.
+
+Load = Callable[[Any], Values]
+Store = Callable[[Any, Values], None]
+
+
+def merge_sort(
+    b: Any, n: Any, load: Load, store: Store, aside: tuple[Load, Store], precedes: Any
+) -> None:
+    """Emit a stable merge sort of n rows in place; ``aside`` reads and writes room for n rows."""
+    put_aside_load, put_aside = aside
+
+    def insertion(start: Any) -> None:
+        stop = b.minimum(b.add(start, RUN), n)
+
+        def insert(i: Any) -> None:
+            row = load(i)
+
+            def shift(j: Any) -> list[Any]:
+                store(j, load(b.sub(j, 1)))
+                return [b.sub(j, 1)]
+
+            def later(j: Any) -> Any:
+                # Index 0 is read in place of one before the run; the answer is not used then.
+                inside = b.gt(j, start)
+                left = load(b.maximum(b.sub(j, 1), 0))
+                return b.and_(inside, precedes(row, left))
+
+            (place,) = b.while_(later, shift, [i])
+            store(place, row)
+
+        b.loop(b.add(start, 1), stop, insert)
+
+    b.loop(0, n, insertion, step=RUN)
+
+    def merge_pass(width: Any) -> list[Any]:
+        def merge(pair: Any) -> None:
+            first = b.mul(pair, b.mul(width, 2))
+            middle = b.minimum(b.add(first, width), n)
+            stop = b.minimum(b.add(middle, width), n)
+
+            def step(k: Any, i: Any, j: Any) -> list[Any]:
+                # Clamped reads; which of the two is taken depends on the bounds first.
+                left = load(b.minimum(i, b.sub(middle, 1)))
+                right = load(b.minimum(j, b.sub(n, 1)))
+                has_left, has_right = b.lt(i, middle), b.lt(j, stop)
+                from_right = b.and_(
+                    has_right, b.or_(b.not_(has_left), precedes(right, left))
+                )
+                put_aside(k, [b.select(from_right, r, x) for r, x in zip(right, left)])
+                moved = b.cast(from_right, INT64)
+                return [b.add(i, b.sub(1, moved)), b.add(j, moved)]
+
+            b.fold(first, stop, [first, middle], step)
+
+        double = b.mul(width, 2)
+        pairs = b.floordiv(b.add(n, b.sub(double, 1)), double)
+        b.loop(0, pairs, merge)
+        b.loop(0, n, lambda i: store(i, put_aside_load(i)))
+        return [double]
+
+    b.while_(lambda width: b.lt(width, n), merge_pass, [b.const(RUN, INT64)])
+
+
+def _sort_nest(
+    b: Any,
+    ins: Any,
+    outs: Any,
+    scratch: Any,
+    avals_in: Any,
+    avals_out: Any,
+    *,
+    dimension: int,
+    num_keys: int,
+    is_stable: bool,
+) -> None:
+    shape = ins[0].shape
+    room_load, room_store = rows_of(scratch, lambda i: (i,))
+    for x, out in zip(ins, outs):
+        for_each(b, shape, lambda index, x=x, out=out: out.store(index, x.load(index)))  # type: ignore[misc]
+
+    def row(at: Callable[[Any], Any]) -> None:
+        load, store = rows_of(outs, at)
+        merge_sort(
+            b,
+            shape[dimension],
+            load,
+            store,
+            (room_load, room_store),
+            lambda xs, ys: _row_precedes(b, xs, ys, num_keys),
+        )
+
+    for_each_row(b, shape, dimension, row)
+
+
+def rows_of(refs: Sequence[Any], at: Callable[[Any], Any]) -> tuple[Load, Store]:
+    """Return how to read and write element i of several arrays at once."""
+
+    def load(i: Any) -> list[Any]:
+        return [ref.load(at(i)) for ref in refs]
+
+    def store(i: Any, values: Values) -> None:
+        for ref, value in zip(refs, values):
+            ref.store(at(i), value)
+
+    return load, store
+
+
+def _sort_scratch(avals_in: Any, *, dimension: int, **params: Any) -> list[Any]:
+    return [((x.shape[dimension],), x.dtype) for x in avals_in]
+
+
+sort_p.def_lowering(Nest(_sort_nest, _sort_scratch))
+
+
+def sort(
+    operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: int = 1
+) -> Any:
+    """Sort along one axis; several arrays together, by the first ``num_keys`` of them."""
+    xs = tuple(operand) if isinstance(operand, (tuple, list)) else (operand,)
+    dimension %= max(len(shape_of(xs[0])), 1)
+    outs = sort_p.bind(*xs, dimension=dimension, num_keys=num_keys, is_stable=bool(is_stable))
+    return tuple(outs) if isinstance(operand, (tuple, list)) else outs[0]
+
+
+def argsort(x: Any, dimension: int) -> Any:
+    """Return the order that sorts ``x`` along one axis, stably, as int64."""
+    places = iota(INT64, shape_of(x), dimension)
+    return sort_p.bind(x, places, dimension=dimension, num_keys=1, is_stable=True)[1]
+
+
+# --- top_k -------------------------------------------------------------------------------------
+
+top_k_p = Primitive("top_k", multiple_results=True, not_linear="its tangent is a gather")
+
+
+@top_k_p.def_impl
+def _top_k_impl(x: Any, *, k: int) -> list[Any]:
+    # Stable from the back, then reversed: NaN and the greatest first, of equals the first first.
+    last = x.shape[-1] - 1
+    order = last - np.argsort(x[..., ::-1], -1, kind="stable")[..., ::-1][..., :k]
+    return [np.take_along_axis(x, order, -1), order]
+
+
+@top_k_p.def_abstract_eval
+def _top_k_type(x: ShapedArray, *, k: int) -> list[ShapedArray]:
+    check_dtypes("top_k", ANY, [x])
+    if x.ndim == 0 or not 0 <= k <= x.shape[-1]:
+        raise ShapeError(
+            compose(
+                f"top_k got k={k} for an operand of type {x}.",
+                "k lies between 0 and the size of the last axis.",
+            )
+        )
+    shape = (*x.shape[:-1], k)
+    return [ShapedArray(shape, x.dtype), ShapedArray(shape, INT64)]
+
+
+@top_k_p.def_jvp
+def _top_k_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, k: int) -> Any:
+    values, order = top_k_p.bind(*primals, k=k)
+    axis = len(shape_of(primals[0])) - 1
+    return [values, order], [take_along_axis(tangents[0], order, axis, unique=True), None]
+
+
+@top_k_p.def_batching
+def _top_k_batching(size: int, args: Sequence[Any], dims: Sequence[Any], *, k: int) -> Any:
+    return top_k_p.bind(move_axis(args[0], dims[0], 0), k=k), [0, 0]
+
+
+def _top_k_nest(
+    b: Any,
+    ins: Any,
+    outs: Any,
+    scratch: Any,
+    avals_in: Any,
+    avals_out: Any,
+    *,
+    k: int,
+) -> None:
+    (x,), (values, order) = ins, outs
+    line, numbers, *room = scratch
+    n = x.shape[-1]
+    load, store = rows_of([line, numbers], lambda i: (i,))
+    aside = rows_of(room, lambda i: (i,))
+
+    def comes_first(xs: Values, ys: Values) -> Any:
+        return _precedes(b, ys[0], xs[0])
+
+    def row(index: tuple[Any, ...]) -> None:
+        b.loop(0, n, lambda i: store(i, [x.load((*index, i)), i]))
+        merge_sort(b, n, load, store, aside, comes_first)
+
+        def put(i: Any) -> None:
+            values.store((*index, i), line.load((i,)))
+            order.store((*index, i), numbers.load((i,)))
+
+        b.loop(0, values.shape[-1], put)
+
+    for_each(b, x.shape[:-1], row)
+
+
+def _top_k_scratch(avals_in: Any, *, k: int) -> list[Any]:
+    (x,) = avals_in
+    pair = [((x.shape[-1],), x.dtype), ((x.shape[-1],), INT64)]
+    return pair + pair
+
+
+top_k_p.def_lowering(Nest(_top_k_nest, _top_k_scratch))
+
+
+def top_k(operand: Any, k: int) -> tuple[Any, Any]:
+    """Return the k greatest along the last axis, in falling order, and where they are."""
+    values, order = top_k_p.bind(operand, k=int(k))
+    return values, order

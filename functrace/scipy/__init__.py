@@ -1,0 +1,5 @@
+"""The parts of SciPy that can be traced."""
+
+from functrace.scipy import special
+
+__all__ = ["special"]

@@ -1,0 +1,163 @@
+"""Random kernels: LLVM, Numba and the interpreter must give the same bits."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from functrace.compiler.builder import KernelBuilder
+from functrace.compiler.kernel import Kernel, Value
+from functrace.compiler.kernel_text import kernel_text
+from functrace.compiler.lanes import lane_fold
+from tests.compiler.test_kernel_ir import FLOATS, INTS, run
+
+DTYPES = ["bool", *INTS, *FLOATS, "complex64", "complex128"]
+ARITHMETIC = ["add", "sub", "mul"]
+MATHS = ["exp", "log1p", "tanh", "sin", "logistic", "atan"]
+
+
+def _call(b: KernelBuilder, name: str, *args: Value) -> Value:
+    result: Value = getattr(b, name)(*args)
+    return result
+
+
+class Maker:
+    """Builds one random kernel over one input and one output of every dtype."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.b = KernelBuilder()
+        self.ins = {d: self.b.buffer(d, "in") for d in DTYPES}
+        self.outs = {d: self.b.buffer(d, "out") for d in DTYPES}
+        self.n = self.b.param()
+
+    def kernel(self) -> Kernel:
+        self.b.loop(self.b.lo, self.b.hi, self.row)
+        return self.b.finish()
+
+    def row(self, i: Value) -> None:
+        pool: dict[str, list[Value]] = {d: [ref.load(i)] for d, ref in self.ins.items()}
+        for _ in range(self.rng.randint(8, 25)):
+            self.step(pool, i)
+        for d, ref in self.outs.items():
+            ref.store(i, self.rng.choice(pool[d]))
+
+    def pick(self, pool: dict[str, list[Value]], dtype: str) -> Value:
+        return self.rng.choice(pool[dtype])
+
+    def step(self, pool: dict[str, list[Value]], i: Value) -> None:
+        kind = self.rng.choice(["arith"] * 4 + ["special"] * 3 + ["cast", "select", "nest", "fold"])
+        dtype = self.rng.choice(DTYPES)
+        out = getattr(self, kind)(pool, dtype, i)
+        pool[out.dtype.name].append(out)
+
+    def arith(self, pool: dict[str, list[Value]], dtype: str, i: Value) -> Value:
+        x, y = self.pick(pool, dtype), self.pick(pool, dtype)
+        name = self.rng.choice(ARITHMETIC if dtype != "bool" else ["add", "mul"])
+        return _call(self.b, name, x, y)
+
+    def special(self, pool: dict[str, list[Value]], dtype: str, i: Value) -> Value:
+        b, x, y = self.b, self.pick(pool, dtype), self.pick(pool, dtype)
+        kind = np.dtype(dtype).kind
+        if kind == "b":
+            return self.rng.choice([b.and_, b.or_, b.xor])(x, y)
+        if kind in "iu":
+            names = "floordiv mod rem and_ or_ xor shl shr shr_logical minimum maximum lt eq"
+            return _call(b, self.rng.choice(names.split()), x, y)
+        if kind == "f":
+            choice = self.rng.randrange(4)
+            if choice == 0:
+                return b.math(self.rng.choice(MATHS), x)
+            if choice == 1:
+                one = self.rng.choice(["floor", "ceil", "rint", "abs", "neg", "sqrt", "sign"])
+                return _call(b, one, x)
+            names = "div minimum maximum lt ge copysign nextafter mod floordiv"
+            return _call(b, self.rng.choice(names.split()), x, y)
+        return self.rng.choice([b.div, b.lt, b.ne])(x, y)
+
+    def cast(self, pool: dict[str, list[Value]], dtype: str, i: Value) -> Value:
+        source = self.rng.choice(DTYPES)
+        x = self.pick(pool, source)
+        if np.dtype(source).kind in "fc" and np.dtype(dtype).kind in "iu":
+            # What is out of range is unspecified, so keep it in range.
+            x = self.b.real(x)
+            low = self.b.const(0, x.dtype)
+            x = self.b.select(self.b.lt(self.b.abs(x), 100.0), self.b.abs(x), low)
+        return self.b.cast(x, dtype)
+
+    def select(self, pool: dict[str, list[Value]], dtype: str, i: Value) -> Value:
+        p = self.pick(pool, "bool")
+        return self.b.select(p, self.pick(pool, dtype), self.pick(pool, dtype))
+
+    def nest(self, pool: dict[str, list[Value]], dtype: str, i: Value) -> Value:
+        def arm() -> list[Value]:
+            return [self.arith(pool, dtype, i)]
+
+        return self.b.cond(self.pick(pool, "bool"), arm, arm)[0]
+
+    def fold(self, pool: dict[str, list[Value]], dtype: str, i: Value) -> Value:
+        b, start, ref = self.b, self.pick(pool, dtype), self.ins[dtype]
+        if self.rng.random() < 0.3:
+            zero = b.const(0, dtype)
+            return lane_fold(b, 0, self.n, zero, b.add, ref.load)
+
+        def body(j: Value, acc: Value, last: Value) -> list[Value]:
+            return [b.add(acc, last), ref.load(j)]
+
+        return b.fold(0, self.n, [start, b.const(1, dtype)], body)[0]
+
+
+def inputs(n: int, seed: int) -> list[Any]:
+    rng = np.random.default_rng(seed)
+    out = []
+    for d in DTYPES:
+        dtype = np.dtype(d)
+        if dtype.kind == "b":
+            out.append(rng.random(n) < 0.5)
+        elif dtype.kind in "iu":
+            info = np.iinfo(dtype)
+            wide = rng.integers(info.min, info.max, n, dtype=dtype, endpoint=True)
+            out.append(np.where(rng.random(n) < 0.5, wide, rng.integers(0, 9, n).astype(dtype)))
+        else:
+            x = rng.standard_normal(n) * 10.0 ** rng.uniform(-2, 2, n)
+            x[rng.random(n) < 0.1] = 0.0
+            out.append((x + 1j * rng.standard_normal(n) if dtype.kind == "c" else x).astype(dtype))
+    return out
+
+
+def compare(seed: int, how: str) -> None:
+    kernel = Maker(seed).kernel()
+    n = 40
+    arrays = inputs(n, seed)
+    results = []
+    for way in ("llvm", how):
+        outs = [np.zeros(n, d) for d in DTYPES]
+        assert run(kernel, [*arrays, *outs], (n,), (0, n), way)[0] == 0
+        results.append(outs)
+    for first, second in zip(*results, strict=True):
+        try:
+            np.testing.assert_array_equal(first, second)
+            if first.dtype.kind == "f":
+                told = ~np.isnan(first)
+                np.testing.assert_array_equal(np.signbit(first)[told], np.signbit(second)[told])
+        except AssertionError:
+            print(kernel_text(kernel))
+            raise
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_interpreter_agrees_with_llvm(seed: int) -> None:
+    compare(seed, "python")
+
+
+@pytest.mark.parametrize("seed", range(100, 106))
+def test_numba_agrees_with_llvm(seed: int) -> None:
+    compare(seed, "numba")
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_texts_are_deterministic(seed: int) -> None:
+    assert kernel_text(Maker(seed).kernel()) == kernel_text(Maker(seed).kernel())
