@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -342,42 +342,39 @@ def _loss_seed(
     value: Any, count: int, program: LinearProgram, holomorphic: bool, call: _Call, what: str
 ) -> Any:
     """Return the cotangent 1 of the loss, None when nothing moves it; refuse what is no loss."""
-    name = describe_function(call.fun)
     if count != 1:
-        raise NonScalarLossError(
-            compose(
-                f"{what} of {name}: the function returned a tree of {count} leaves.",
-                f"{what} needs one real number.",
-                "return (loss, aux) with has_aux=True, or use vjp, jacrev or jacfwd.",
-            )
-        )
-    aval = argument_type(value, name)
-    if aval.size != 1:
-        raise NonScalarLossError(
-            compose(
-                f"{what} of {name}: the output has shape {aval.shape}.",
-                f"{what} needs one real number.",
-                "np.sum or np.mean of the output; or vjp, jacrev or jacfwd for a derivative of "
-                "several outputs.",
-            )
-        )
-    if aval.dtype.kind == "c" and not holomorphic:
-        raise NonScalarLossError(
-            compose(
-                f"{what} of {name}: the output has dtype {aval.dtype}.",
-                f"{what} needs a real output.",
-                "np.real or np.abs of the output, or holomorphic=True.",
-            )
-        )
-    if holomorphic and aval.dtype.kind != "c":
+        _refuse_loss(f"a tree of {count} leaves", "return (loss, aux) with has_aux=True, or use vjp, "
+                     "jacrev or jacfwd.", call, what)
+    value = argument_leaf(value, lambda: f"the output of {describe_function(call.fun)}").value
+    dtype = value.dtype
+    if value.size != 1:
+        _refuse_loss(f"an output of shape {value.shape}", "np.sum or np.mean of the output; or vjp, "
+                     "jacrev or jacfwd for a derivative of several outputs.", call, what)
+    if dtype.kind == "c" and not holomorphic:
+        _refuse_loss(f"an output of dtype {dtype}", "np.real or np.abs of the output, or "
+                     "holomorphic=True.", call, what)
+    if holomorphic and dtype.kind != "c":
         raise DTypeError(
-            f"{what} of {name}: holomorphic=True, but the output has dtype {aval.dtype}."
+            f"{what} of {describe_function(call.fun)}: holomorphic=True, but the output has dtype "
+            f"{dtype}."
         )
     if program.outputs[0] is None:
         return None
-    if aval.shape and isinstance(value, Tracer):
-        return full(aval.shape, 1, aval.dtype)
-    return np.ones(aval.shape, aval.dtype)[()]
+    if not value.shape:
+        return dtype.type(1)
+    if isinstance(value, Tracer):
+        return full(value.shape, 1, dtype)
+    return np.ones(value.shape, dtype)
+
+
+def _refuse_loss(got: str, then: str, call: _Call, what: str) -> NoReturn:
+    raise NonScalarLossError(
+        compose(
+            f"{what} of {describe_function(call.fun)}: the function returned {got}.",
+            f"{what} needs one real number.",
+            then,
+        )
+    )
 
 
 def argument_type(value: Any, name: str) -> ShapedArray:

@@ -49,6 +49,8 @@ def normalize_argnums(
     Raises:
         ValueError: a position is out of range, or named twice.
     """
+    if argnums == 0 and count and type(argnums) is int:
+        return (0,)  # the usual case
     try:
         numbers = (argnums,) if isinstance(argnums, (int, np.integer)) else tuple(argnums)
         numbers = tuple(n.__index__() for n in numbers)
@@ -94,13 +96,13 @@ def argument_leaf(value: Any, where: Callable[[], str]) -> Leaf:
         if not value.dtype.isnative or value.dtype.kind not in "fciub":
             check_supported(value.dtype, where())
             value = np.asarray(value, value.dtype.newbyteorder("="))
-        return Leaf(value, False)
+        return Leaf(value if value.ndim else value[()], False)
     if kind in _PYTHON or isinstance(value, _PYTHON):
         return Leaf(np.asarray(value)[()], True)
     if hasattr(value, "__array__") or isinstance(value, np.ndarray):
         array = np.asarray(value)
         check_supported(array.dtype, where())
-        return Leaf(array, False)
+        return Leaf(array if array.ndim else array[()], False)
     raise DTypeError(
         compose(
             f"{where()} is {value!r} of type {kind.__name__}, not an array.",

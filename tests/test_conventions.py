@@ -45,7 +45,7 @@ def test_holomorphic_gradient() -> None:
     assert_allclose(ft.grad(np.sin, holomorphic=True)(z), np.cos(z))
     with pytest.raises(ft.errors.DTypeError, match="holomorphic=True differentiates"):
         ft.grad(np.sin, holomorphic=True)(1.0)
-    with pytest.raises(ft.errors.NonScalarLossError, match="needs a real output"):
+    with pytest.raises(ft.errors.NonScalarLossError, match="dtype complex128"):
         ft.grad(np.sin)(z)
 
 
@@ -140,7 +140,7 @@ def test_control_flow_on_concrete_values() -> None:
         assert x.shape == ()
         return x
 
-    assert ft.grad(f)(1.0) == 96.0 / 1.0 / 1.0 or ft.grad(f)(1.0) > 0
+    assert_allclose(ft.grad(f)(1.0), 3.0 * 3.0 * 2.0**4)
     assert_allclose(ft.grad(f)(5.0), 32.0)
     x = np.array([1.0, -2.0, 3.0])
 

@@ -39,27 +39,9 @@ declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)
 
 @ft_format_error = internal constant [10 x i8] c"LLLLLLLLL\\00"
 
-; Recognise the arguments and put their data pointers into the frame; false is a miss.
-define internal i1 @ft_take(ptr %p, ptr %args, ptr %block) {
+; Whether an array has the dtype, shape and flags that a row asks for.
+define internal i1 @ft_fits(ptr %row, ptr %arg, i32 %wanted) alwaysinline {
 entry:
-  %over = alloca i32
-  %frame = getelementptr i8, ptr %block, i64 $FRAME
-  %n = ld i64 %p + $INPUTS
-  %rows = ld ptr %p + $INPUT_ROWS
-  %array_type = ld ptr %p + $ARRAY_TYPE
-  %some = icmp sgt i64 %n, 0
-  br i1 %some, label %loop, label %yes
-loop:
-  %k = phi i64 [0, %entry], [%k1, %next]
-  %row = getelementptr [8 x i64], ptr %rows, i64 %k
-  %argp = getelementptr ptr, ptr %args, i64 %k
-  %arg = load ptr, ptr %argp
-  %slot = ld i64 %row + $IN_SLOT
-  %place = getelementptr ptr, ptr %frame, i64 %slot
-  %type = ld ptr %arg + 8
-  %is_array = icmp eq ptr %type, %array_type
-  br i1 %is_array, label %array, label %other
-array:
   %descr = ld ptr %arg + $ARRAY_DESCR
   %want_descr = ld ptr %row + $IN_DESCR
   %same_descr = icmp eq ptr %descr, %want_descr
@@ -80,17 +62,15 @@ layout:
   %want_nd = ld i64 %row + $IN_NDIM
   %same_nd = icmp eq i64 %nd64, %want_nd
   %flags = ld i32 %arg + $ARRAY_FLAGS
-  %masked = and i32 %flags, 257
-  %usable = icmp eq i32 %masked, 257
+  %masked = and i32 %flags, %wanted
+  %usable = icmp eq i32 %masked, %wanted
   %ok = and i1 %same_nd, %usable
   br i1 %ok, label %shape, label %no
 shape:
-  %data = ld ptr %arg + $ARRAY_DATA
-  store ptr %data, ptr %place
   %dims = ld ptr %arg + $ARRAY_DIMS
   %want_dims = ld ptr %row + $IN_DIMS
   %has_dims = icmp sgt i64 %want_nd, 0
-  br i1 %has_dims, label %dim, label %next
+  br i1 %has_dims, label %dim, label %yes
 dim:
   %j = phi i64 [0, %shape], [%j1, %dim_next]
   %dp = getelementptr i64, ptr %dims, i64 %j
@@ -102,7 +82,40 @@ dim:
 dim_next:
   %j1 = add i64 %j, 1
   %more_dims = icmp slt i64 %j1, %want_nd
-  br i1 %more_dims, label %dim, label %next
+  br i1 %more_dims, label %dim, label %yes
+yes:
+  ret i1 true
+no:
+  ret i1 false
+}
+
+; Recognise the arguments and put their data pointers into the frame; false is a miss.
+define internal i1 @ft_take(ptr %p, ptr %args, ptr %block) {
+entry:
+  %over = alloca i32
+  %frame = getelementptr i8, ptr %block, i64 $FRAME
+  %n = ld i64 %p + $INPUTS
+  %rows = ld ptr %p + $INPUT_ROWS
+  %array_type = ld ptr %p + $ARRAY_TYPE
+  %some = icmp sgt i64 %n, 0
+  br i1 %some, label %loop, label %yes
+loop:
+  %k = phi i64 [0, %entry], [%k1, %next]
+  %row = getelementptr [$ROW_WORDS x i64], ptr %rows, i64 %k
+  %argp = getelementptr ptr, ptr %args, i64 %k
+  %arg = load ptr, ptr %argp
+  %slot = ld i64 %row + $IN_SLOT
+  %place = getelementptr ptr, ptr %frame, i64 %slot
+  %type = ld ptr %arg + 8
+  %is_array = icmp eq ptr %type, %array_type
+  br i1 %is_array, label %array, label %other
+array:
+  %fits_row = call i1 @ft_fits(ptr %row, ptr %arg, i32 $READABLE)
+  br i1 %fits_row, label %data_of, label %no
+data_of:
+  %data = ld ptr %arg + $ARRAY_DATA
+  store ptr %data, ptr %place
+  br label %next
 other:
   %conversion = ld i64 %row + $IN_CONVERSION
   %cell_at = ld i64 %row + $IN_CELL
@@ -167,7 +180,7 @@ entry:
   br i1 %some, label %loop, label %yes
 loop:
   %k = phi i64 [0, %entry], [%k1, %next]
-  %row = getelementptr [8 x i64], ptr %rows, i64 %k
+  %row = getelementptr [$ROW_WORDS x i64], ptr %rows, i64 %k
   %nd = ld i64 %row + $OUT_NDIM
   %is_scalar = icmp eq i64 %nd, 0
   br i1 %is_scalar, label %next, label %make
@@ -231,7 +244,7 @@ entry:
   br i1 %some, label %loop, label %yes
 loop:
   %k = phi i64 [0, %entry], [%k1, %next]
-  %row = getelementptr [8 x i64], ptr %rows, i64 %k
+  %row = getelementptr [$ROW_WORDS x i64], ptr %rows, i64 %k
   %object = getelementptr ptr, ptr %objects, i64 %k
   %nd = ld i64 %row + $OUT_NDIM
   %source = ld i64 %row + $OUT_SOURCE
@@ -373,25 +386,9 @@ done:
   ret void
 }
 
-; The builtin: self is (header, raiser, whatever must live as long as the program).
-define ptr @ft_call(ptr %self, ptr %args, i64 %nargs) {
+; Run the steps on a call's block, without the GIL if the program says so; 0 or a status.
+define internal i64 @ft_go(ptr %p, ptr %block) {
 entry:
-  %header = ld ptr %self + $TUPLE_ITEM_0
-  %p = ld ptr %header + $ARRAY_DATA
-  %n = ld i64 %p + $INPUTS
-  %same = icmp eq i64 %n, %nargs
-  br i1 %same, label %start, label %none
-start:
-  %block = call ptr @ft_block_take(ptr %p)
-  %lacking = icmp eq ptr %block, null
-  br i1 %lacking, label %memory, label %take
-take:
-  %hit = call i1 @ft_take(ptr %p, ptr %args, ptr %block)
-  br i1 %hit, label %make, label %miss
-make:
-  %ready = call i1 @ft_make(ptr %p, ptr %block)
-  br i1 %ready, label %go, label %fail
-go:
   %frame = getelementptr i8, ptr %block, i64 $FRAME
   %steps = ld ptr %p + $STEP_ROWS
   %count = ld i64 %p + $STEPS
@@ -411,6 +408,29 @@ run_free:
 ran:
   %s = phi i64 [%s1, %run_held], [%s2, %run_free]
   call void @ft_leave(ptr %before)
+  ret i64 %s
+}
+
+; The builtin: self is (header, raiser, whatever must live as long as the program).
+define ptr @ft_call(ptr %self, ptr %args, i64 %nargs) {
+entry:
+  %header = ld ptr %self + $TUPLE_ITEM_0
+  %p = ld ptr %header + $ARRAY_DATA
+  %n = ld i64 %p + $INPUTS
+  %same = icmp eq i64 %n, %nargs
+  br i1 %same, label %start, label %none
+start:
+  %block = call ptr @ft_block_take(ptr %p)
+  %lacking = icmp eq ptr %block, null
+  br i1 %lacking, label %memory, label %take
+take:
+  %hit = call i1 @ft_take(ptr %p, ptr %args, ptr %block)
+  br i1 %hit, label %make, label %miss
+make:
+  %ready = call i1 @ft_make(ptr %p, ptr %block)
+  br i1 %ready, label %go, label %fail
+go:
+  %s = call i64 @ft_go(ptr %p, ptr %block)
   %good = icmp eq i64 %s, 0
   br i1 %good, label %finish, label %raise
 raise:

@@ -27,6 +27,9 @@ __all__ = ["loop_kernel"]
 _LIGHT = 8
 #: How many elements of a heavy expression are computed into a local array at once.
 _ROW_BLOCK = 512
+#: Lines up to these lengths are folded by one, or by a few accumulators; longer ones in lanes.
+_TINY_LINE, _LONG_LINE = 16, 1024
+_SHORT_LANES = 8
 
 Point = tuple[Value, ...]
 
@@ -221,14 +224,52 @@ class _LoopMaker(KernelMaker):
             return result
         if self.cost > _LIGHT:
             return self.blocked_fold(at, accs)
-        lanes = self.lane_fold(n, lambda i: self.element((*at, i)))
-        return lanes if accs is None else self.combine(accs, lanes)
+        result = self.line_fold(n, loop.extent, lambda i: self.element((*at, i)))
+        return result if accs is None else self.combine(accs, result)
 
-    def lane_fold(self, n: Index, element: Callable[[Value], list[Value]]) -> list[Value]:
-        result: list[Value] = lane_fold(
-            self.b, 0, n, self.identities(), lambda acc, x: self.combine(acc, x), element
-        )
-        return result
+    def line_fold(
+        self, n: Index, known: int, element: Callable[[Value], list[Value]]
+    ) -> list[Value]:
+        """Fold ``element(i)`` for i < n in an order that n alone decides.
+
+        Args:
+            n: how many there are.
+            known: n's class: kernels for short lines take far less time to compile.
+            element: what to fold; it is built several times.
+        """
+        if known > _LONG_LINE:
+            long: list[Value] = lane_fold(
+                self.b, 0, n, self.identities(), lambda acc, x: self.combine(acc, x), element
+            )
+            return long
+        lanes = 1 if known <= _TINY_LINE else _SHORT_LANES
+        return self.short_fold(self.b._index(n), lanes, element)
+
+    def short_fold(
+        self, n: Value, lanes: int, element: Callable[[Value], list[Value]]
+    ) -> list[Value]:
+        """Fold with a few accumulators side by side, and add those pairwise."""
+        b, width = self.b, len(self.group.folds)
+        whole = b.mul(b.index_div(n, b.const(lanes, I64)), b.const(lanes, I64))
+
+        def several(i: Value, *accs: Value) -> list[Value]:
+            out: list[Value] = []
+            for lane in range(lanes):
+                xs = element(b.add(i, b.const(lane, I64)))
+                out += self.combine(accs[lane * width : (lane + 1) * width], xs)
+            return out
+
+        flat = b.fold(0, whole, self.identities() * lanes, several, lanes)
+        parts = [flat[k : k + width] for k in range(0, len(flat), width)]
+        if lanes > 1:
+            one = b.fold(
+                whole, n, parts[0], lambda i, *accs: self.combine(accs, element(i))
+            )
+            parts[0] = one
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [self.combine(parts[k], parts[k + half]) for k in range(half)]
+        return parts[0]
 
     def blocked_fold(self, at: Point, accs: Sequence[Value] | None) -> list[Value]:
         """Compute blocks of elements into local arrays, and fold those."""
@@ -244,8 +285,8 @@ class _LoopMaker(KernelMaker):
                     ref.store(i, x)
 
             b.loop(0, width, one)
-            lanes = self.lane_fold(width, lambda i: [ref.load(i) for ref in block])
-            return self.combine(carried, lanes)
+            line = self.line_fold(width, _ROW_BLOCK, lambda i: [ref.load(i) for ref in block])
+            return self.combine(carried, line)
 
         return b.fold(0, n, start, one_block, _ROW_BLOCK)
 
@@ -257,20 +298,10 @@ class _LoopMaker(KernelMaker):
         n = b._index(self.trips(inner))
 
         def block(at: Point, base: Value) -> None:
-            if loop.static:
-                self.column_block(at, base, loop.extent, accs)
-                return
-            left = b.sub(n, base)
-            full = b.const(COLUMNS, I64)
-            width = b.minimum(full, left)
-            if self.cost > _LIGHT:
-                self.column_block(at, base, width, accs)
-                return
-            b.cond(
-                b.eq(width, full),
-                lambda: self.column_block(at, base, COLUMNS, accs),
-                lambda: self.column_block(at, base, width, accs),
-            )
+            width: Index = loop.extent
+            if not loop.static:
+                width = b.minimum(b.const(COLUMNS, I64), b.sub(n, base))
+            self.column_block(at, base, width, accs)
 
         if inner == 0:
             b.loop(b.lo, b.hi, lambda k: block((), b.mul(k, b.const(COLUMNS, I64))))
@@ -279,13 +310,12 @@ class _LoopMaker(KernelMaker):
 
     def column_block(
         self, at: Point, base: Value, width: Index, accs: Sequence[MemoryRef]
-    ) -> list[Value]:
+    ) -> None:
         b = self.b
-        lanes = width if width == COLUMNS else 0
         starts = self.identities()
 
         def each(body: Callable[[Value], None]) -> None:
-            b._for(0, width, (), lambda j: body(j) or (), 1, lanes)  # type: ignore[arg-type]
+            b.loop(0, width, body)
 
         def start(j: Value) -> None:
             for acc, value in zip(accs, starts):
@@ -304,7 +334,6 @@ class _LoopMaker(KernelMaker):
         each(start)
         self.reduced_nest(len(at) + 1, at, one_row)
         each(lambda j: self.epilogue((*at, b.add(base, j)), [a.load(j) for a in accs]))
-        return []
 
     def reduced_nest(self, level: int, at: Point, body: Callable[[Point], None]) -> None:
         if level == len(self.plan.loops):

@@ -30,7 +30,7 @@ _ENTRIES = (
     *("ft_run", "ft_blocks_free", "ft_pool_limit", "ft_pool_started", "ft_watch_interrupts"),
     *_STEP_ENTRIES,
 )
-_CALL_ENTRIES = ("ft_call", *MEMORY_ENTRIES)
+_CALL_ENTRIES = ("ft_call", "ft_into", *MEMORY_ENTRIES)
 _FASTCALL = 0x0080
 
 _lock = threading.Lock()
@@ -89,7 +89,10 @@ class Driver:
         self._clear: Callable[[], None] | None = None
         if "ft_shelf_clear" in addresses:
             self._clear = ctypes.PYFUNCTYPE(None)(addresses["ft_shelf_clear"])
-        self._method = _MethodDef(b"call", addresses.get("ft_call", 0), _FASTCALL, None)
+        self._methods = {
+            name: _MethodDef(name.encode(), addresses.get(f"ft_{name}", 0), _FASTCALL, None)
+            for name in ("call", "into")
+        }
 
     def watch_interrupts(self) -> None:
         """Let Ctrl-C stop the calls of the main thread, if this is the main thread."""
@@ -101,12 +104,17 @@ class Driver:
         if self._clear is not None:
             self._clear()
 
-    def builtin(self, state: tuple[object, ...]) -> Callable[..., Any]:
-        """Return a builtin over ``state``: (header array, raiser, what must stay alive...)."""
+    def builtin(self, name: str, state: tuple[object, ...]) -> Callable[..., Any]:
+        """Return the builtin ``call`` or ``into`` of a program.
+
+        Args:
+            name: which one.
+            state: (header array, raiser, whatever must stay alive...).
+        """
         make = ctypes.pythonapi.PyCFunction_NewEx
         make.restype = ctypes.py_object
         make.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-        function: Callable[..., Any] = make(ctypes.addressof(self._method), state, None)
+        function: Callable[..., Any] = make(ctypes.addressof(self._methods[name]), state, None)
         return function
 
 
@@ -154,7 +162,7 @@ def _symbols(with_call: bool) -> dict[str, int]:
             raise BuildError(f"the C library of this platform has no {name}")
         found[name] = address
     if with_call:
-        found["ft_none"] = id(None)
+        found |= {"ft_none": id(None), "ft_true": id(True)}
     for name in (*PYTHON_SYMBOLS, *(CALL_SYMBOLS if with_call else ())):
         function = getattr(ctypes.pythonapi, name)
         found[name] = ctypes.cast(function, ctypes.c_void_p).value or 0

@@ -16,6 +16,7 @@ import sys
 from enum import IntEnum
 
 from functrace.compiler.call_ir import CALL
+from functrace.compiler.into_ir import INTO
 from functrace.compiler.kernel import (
     ERROR_CELL_WORDS,
     FAIL_KINDS,
@@ -27,12 +28,21 @@ from functrace.compiler.memory_ir import memory_constants, memory_text
 from functrace.compiler.pool_ir import pool_constants, pool_text
 from functrace.compiler.signal_ir import signal_text
 
-__all__ = ["CELL_BYTES", "CELL_STEP_WORD", "PYTHON_SYMBOLS", "RUN_SYMBOLS", "driver_text"]
+__all__ = [
+    "CELL_BYTES",
+    "CELL_STEP_WORD",
+    "PYTHON_SYMBOLS",
+    "ROW_WORDS",
+    "RUN_SYMBOLS",
+    "driver_text",
+]
 __all__ += ["Block", "Header", "InputWord", "OutputWord", "StepWord"]
 
 #: An error cell: details of a failure, the poll word, and 1 + the number of the failed step.
 CELL_BYTES = 128
 CELL_STEP_WORD = ERROR_CELL_WORDS
+#: The length of an input's, a constant's and an output's row.
+ROW_WORDS = 10
 
 
 class StepWord(IntEnum):
@@ -48,19 +58,20 @@ class Header(IntEnum):
     TEMPLATE, SLOTS, BLOCK_BYTES, FIXUPS, FIXUP_COUNT = range(6, 11)
     FREE, FREE_COUNT, FREE_LIMIT, RESULT, RELEASE_GIL = range(11, 16)
     ARRAY_TYPE, NEW_ARRAY, NEW_SCALAR, TRUE, FALSE, OUTPUT_OBJECTS = range(16, 22)
-    SET_HANDLER, HANDLER = 22, 23
+    SET_HANDLER, HANDLER, CONSTANTS, CONSTANT_ROWS = range(22, 26)
 
 
 class InputWord(IntEnum):
-    """How one argument is recognised: eight words."""
+    """How an argument is recognised, or where a constant is; the first words are an output's."""
 
-    DESCR, NDIM, DIMS, SLOT, SCALAR_TYPE, CONVERSION, CELL, TYPE_NUMBER = range(8)
+    DESCR, NDIM, DIMS, TYPE_NUMBER, SLOT, BYTES = range(6)
+    SCALAR_TYPE, CONVERSION, CELL = range(6, 9)
 
 
 class OutputWord(IntEnum):
-    """How one result is made: eight words."""
+    """How one result is made."""
 
-    DESCR, NDIM, DIMS, SLOT, SOURCE, BYTES = range(6)
+    DESCR, NDIM, DIMS, TYPE_NUMBER, SLOT, BYTES, SOURCE = range(7)
 
 
 class Block(IntEnum):
@@ -279,6 +290,8 @@ done:
 }
 """
 
+# NumPy's flags: C-contiguous and aligned; 1024 is writeable.
+_READABLE = 1 | 256
 _SWAPPED = ">" if sys.byteorder == "little" else "<"
 _LOAD = re.compile(r"(%\w+) = ld (\w+) ([%@]\w+) \+ (\w+)$", re.MULTILINE)
 _STORE = re.compile(r"st (\w+) (%?\w+) -> ([%@]\w+) \+ (\w+)$", re.MULTILINE)
@@ -308,6 +321,7 @@ def _constants() -> dict[str, int]:
     words |= {"CELL_POLL": 8 * POLL_WORD, "CELL_STEP": 8 * CELL_STEP_WORD}
     words |= {"INTERRUPTED": FAIL_KINDS["interrupt"] << STATUS_KIND_SHIFT}
     words |= {"ARRAY_DATA": 16, "ARRAY_NDIM": 24, "ARRAY_DIMS": 32}
+    words |= {"ROW_WORDS": ROW_WORDS, "READABLE": _READABLE, "WRITABLE": _READABLE | 1024}
     words |= {"ARRAY_DESCR": 56, "ARRAY_FLAGS": 64}
     words |= {"DESCR_BYTE_ORDER": 26, "DESCR_TYPE_NUMBER": 28, "SWAPPED": ord(_SWAPPED)}
     return words | pool_constants() | memory_constants()
@@ -317,5 +331,5 @@ def driver_text(with_call: bool) -> str:
     """Return the driver's module; without the builtin when NumPy's layout is not the known one."""
     parts = [_RUN, LOOPS, pool_text(), signal_text()]
     if with_call:
-        parts += [memory_text(), CALL]
+        parts += [memory_text(), CALL, INTO]
     return _expand("".join(parts), _constants())

@@ -9,12 +9,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from functrace.compiler import vecmath
 from functrace.compiler.emit_llvm_extern import call_attribute, wrapper
 from functrace.compiler.emit_llvm_extern import definitions as extern_definitions
-from functrace.compiler.emit_llvm_ops import DECLARATIONS, llvm_op, llvm_type
+from functrace.compiler.emit_llvm_lanes import LanePrinter, fits, storage_type, vector
+from functrace.compiler.emit_llvm_ops import declarations, llvm_op, llvm_type
 from functrace.compiler.kernel import (
     ERROR_SLOT,
     FAIL_KINDS,
@@ -22,6 +21,7 @@ from functrace.compiler.kernel import (
     STATUS_KIND_SHIFT,
     Buffer,
     Const,
+    DType,
     Fail,
     For,
     Function,
@@ -40,6 +40,8 @@ from functrace.compiler.kernel import (
 )
 
 Names = Sequence[str]
+# Vector functions by their symbol: which function, for which dtype, of how many lanes.
+Wanted = dict[str, tuple[str, DType, int]]
 
 # Some CPUs are tuned for 256 bits though they have more: vecmath gains a quarter from all of it.
 _WIDTH = '"prefer-vector-width"="512"'
@@ -61,13 +63,31 @@ def module(kernels: Sequence[Kernel], names: Names) -> str:
         Text that `llvmlite.binding.parse_assembly` takes; it names neither triple nor CPU.
     """
     metadata = _Metadata()
-    texts = [_KernelPrinter(k, metadata).text(name) for k, name in zip(kernels, names, strict=True)]
+    wanted: Wanted = {}
+    texts = [
+        _KernelPrinter(k, metadata, wanted).text(name)
+        for k, name in zip(kernels, names, strict=True)
+    ]
     functions, externs = vecmath.used_functions([k.body for k in kernels])
-    texts += [_FunctionPrinter(f, metadata).text() for f in functions]
+    texts += [_FunctionPrinter(f, metadata, wanted).text() for f in functions]
+    texts += _vector_functions(metadata, wanted)
     body = "\n".join(texts)
-    declared = [line for name, line in DECLARATIONS.items() if f"@{name}(" in body]
-    declared += extern_definitions(externs)
+    declared = [*declarations(body), *extern_definitions(externs)]
     return "\n".join([*declared, "", body, *metadata.lines, ""])
+
+
+def _vector_functions(metadata: _Metadata, wanted: Wanted) -> list[str]:
+    """The vector forms that were asked for, and those they ask for in turn."""
+    texts: list[str] = []
+    printed: set[str] = set()
+    while len(printed) < len(wanted):
+        for symbol, (name, dtype, lanes) in list(wanted.items()):
+            if symbol not in printed:
+                printed.add(symbol)
+                function = vecmath.function(name, dtype)
+                printer = _FunctionPrinter(function, metadata, wanted)
+                texts.append(printer.vector_text(symbol, lanes))
+    return texts
 
 
 class _Metadata:
@@ -88,22 +108,18 @@ class _Metadata:
             self._hints[text] = self.add(text)
         return self._hints[text]
 
-    def lanes(self, count: int) -> str:
-        """A loop of `count` iterations that is to become one SIMD operation, never unrolled."""
-        hints = (
-            self.hint('!"llvm.loop.vectorize.enable", i1 true'),
-            self.hint(f'!"llvm.loop.vectorize.width", i32 {count}'),
-            self.hint('!"llvm.loop.interleave.count", i32 1'),
-            self.hint('!"llvm.loop.unroll.disable"'),
-        )
-        return self.add(", ".join(("!self", *hints)), distinct=True)
+    def plain(self) -> str:
+        """A loop of unknown length: unrolled copies of it cost compile time and gain little."""
+        hint = self.hint('!"llvm.loop.unroll.runtime.disable"')
+        return self.add(f"!self, {hint}", distinct=True)
 
 
 class _Printer:
     """Prints regions: what kernels and functions have in common."""
 
-    def __init__(self, metadata: _Metadata) -> None:
+    def __init__(self, metadata: _Metadata, wanted: Wanted) -> None:
         self.metadata = metadata
+        self.wanted = wanted
         self.lines: list[str] = []
         self.block = "entry"
         self._labels = 0
@@ -129,6 +145,15 @@ class _Printer:
 
     def typed(self, v: Scalar) -> str:
         return f"{llvm_type(v.dtype)} {self.value(v)}"
+
+    def memory(self, memory: Buffer | Local) -> tuple[str, str]:
+        raise TypeError("a scalar function has no memory")
+
+    def vector_function(self, name: str, dtype: DType, lanes: int) -> str:
+        """The symbol of a vector function, which the module is then to define."""
+        symbol = f"vm.{name}.{dtype.name}.x{lanes}"
+        self.wanted[symbol] = (name, dtype, lanes)
+        return symbol
 
     def region(self, region: Region) -> None:
         for stmt in region.stmts:
@@ -167,6 +192,9 @@ class _Printer:
         self.emit(f"%v{v.id} = phi {llvm_type(v.dtype)} {pairs}")
 
     def for_loop(self, loop: For) -> None:
+        if fits(loop):
+            LanePrinter(self, loop.lanes).loop(loop)
+            return
         head, body, latch, done = self.fresh_labels("head", "body", "latch", "done")
         before = self.block
         index = f"%v{loop.index.id}"
@@ -184,11 +212,14 @@ class _Printer:
         self.emit(f"br label %{latch}")
         self.label(latch)
         self.emit(f"{index}.next = add nsw i64 {index}, {loop.step}")
-        simd = loop.lanes > 1 and _is_simple(loop.body)
-        hint = f", !llvm.loop {self.metadata.lanes(loop.lanes)}" if simd else ""
-        self.emit(f"br label %{head}{hint}")
+        self.emit(f"br label %{head}{self.loop_hint(loop)}")
         self.label(done)
         self.copies(loop.results, loop.params, head)
+
+    def loop_hint(self, loop: For) -> str:
+        if isinstance(loop.lo, Const) and isinstance(loop.hi, Const):
+            return ""
+        return f", !llvm.loop {self.metadata.plain()}"
 
     def copies(self, results: Sequence[Scalar], params: Sequence[Scalar], block: str) -> None:
         for result, param in zip(results, params, strict=True):
@@ -238,8 +269,8 @@ class _Printer:
 class _FunctionPrinter(_Printer):
     """A scalar function, inlined wherever it is called."""
 
-    def __init__(self, function: Function, metadata: _Metadata) -> None:
-        super().__init__(metadata)
+    def __init__(self, function: Function, metadata: _Metadata, wanted: Wanted) -> None:
+        super().__init__(metadata, wanted)
         self.function = function
 
     def text(self) -> str:
@@ -252,12 +283,25 @@ class _FunctionPrinter(_Printer):
         head = f"define internal {kind} @{f.name}({params}) alwaysinline nounwind {{"
         return "\n".join([head, "entry:", *self.lines, "}"])
 
+    def vector_text(self, symbol: str, lanes: int) -> str:
+        """The same function on vectors."""
+        f = self.function
+        (result,) = f.body.yields
+        wide = [f"{vector(llvm_type(p.dtype), lanes)} %v{p.id}" for p in f.params]
+        lane = LanePrinter(self, lanes)
+        lane.vectors.update(p.id for p in f.params)
+        lane.region(f.body)
+        kind = vector(llvm_type(result.dtype), lanes)
+        self.emit(f"ret {kind} {lane.use(result)}")
+        head = f"define internal {kind} @{symbol}({', '.join(wide)}) alwaysinline nounwind {{"
+        return "\n".join([head, "entry:", *self.lines, "}"])
+
 
 class _KernelPrinter(_Printer):
     """A kernel: reads frame and record at its entry, then runs its body."""
 
-    def __init__(self, kernel: Kernel, metadata: _Metadata) -> None:
-        super().__init__(metadata)
+    def __init__(self, kernel: Kernel, metadata: _Metadata, wanted: Wanted) -> None:
+        super().__init__(metadata, wanted)
         self.kernel = kernel
         self.aliases = dict(self._scopes())
 
@@ -329,11 +373,17 @@ class _KernelPrinter(_Printer):
                 even, at = at, self.temp()
                 self.emit(f"{at} = or disjoint i64 {even}, 1")
         pointer = self.temp()
-        base = f"%local{memory.index}" if isinstance(memory, Local) else f"%buffer{memory.index}"
+        base, rest = self.memory(memory)
         kind = storage_type(memory.dtype)
         self.emit(f"{pointer} = getelementptr inbounds {kind}, ptr {base}, i64 {at}")
-        scope = self.aliases.get(memory.group, "") if isinstance(memory, Buffer) else ""
-        return pointer, f", align {real_dtype(memory.dtype).itemsize}{scope}"
+        return pointer, rest
+
+    def memory(self, memory: Buffer | Local) -> tuple[str, str]:
+        """The pointer to `memory`, and what accesses through it carry."""
+        align = f", align {real_dtype(memory.dtype).itemsize}"
+        if isinstance(memory, Local):
+            return f"%local{memory.index}", align
+        return f"%buffer{memory.index}", align + self.aliases.get(memory.group, "")
 
     def load(self, stmt: Load) -> None:
         pointer, rest = self.address(stmt.memory, stmt.index, stmt.part)
@@ -378,30 +428,9 @@ class _KernelPrinter(_Printer):
         self.label(fine)
 
 
-def _is_simple(region: Region) -> bool:
-    """Whether LLVM vectorises `region` when told to; where it can't, it would complain."""
-    for stmt in region.stmts:
-        if not isinstance(stmt, (Op, Load, Store)):
-            return False
-        if isinstance(stmt, Op) and stmt.name == "math":
-            body = vecmath.function(stmt.attr, stmt.result.dtype).body
-            if not _is_simple(body):
-                return False
-    return True
-
-
 def math_symbol(name: str, result: Scalar) -> str:
     """The name of a vecmath function for one dtype."""
     return f"vm.{name}.{result.dtype.name}"
-
-
-def storage_type(dtype: np.dtype[np.generic]) -> str:
-    """The LLVM type of one scalar in memory."""
-    if dtype.kind == "b":
-        return "i8"
-    if dtype == np.float16:
-        return "half"
-    return llvm_type(real_dtype(dtype))
 
 
 def literal(v: Const) -> str:

@@ -7,13 +7,13 @@ branch taken by few arguments (a huge angle, say) costs the others one test a ve
 
 from __future__ import annotations
 
-_WIDTHS = (4, 8, 16, 32)
+WIDTHS = (4, 8, 16, 32)
 
 
 def call_attribute(name: str, arity: int) -> str:
     """The attribute that tells the vectoriser of the variants of a wrapped function."""
     variants = ",".join(
-        f"_ZGV_LLVM_M{w}{'v' * arity}_{wrapper(name)}({wrapper(name)}.x{w})" for w in _WIDTHS
+        f"_ZGV_LLVM_M{w}{'v' * arity}_{wrapper(name)}({wrapper(name)}.x{w})" for w in WIDTHS
     )
     return f' "vector-function-abi-variant"="{variants}"'
 
@@ -29,7 +29,7 @@ def definitions(externs: list[tuple[str, int]]) -> list[str]:
     kept: list[str] = []
     for name, arity in externs:
         out += [_scalar(name, arity), _lanes(name, arity)]
-        for width in _WIDTHS:
+        for width in WIDTHS:
             out.append(_vector(name, arity, width))
             kept.append(f"ptr @{wrapper(name)}.x{width}")
     if kept:

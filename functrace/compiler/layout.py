@@ -6,13 +6,21 @@ call blocks excepted), so threads share it freely.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from functrace.compiler.driver_ir import Block, Header, InputWord, OutputWord, StepWord
+from functrace.compiler.driver_ir import (
+    ROW_WORDS,
+    Block,
+    Header,
+    InputWord,
+    OutputWord,
+    StepWord,
+)
 from functrace.compiler.kernel import ERROR_SLOT
 from functrace.compiler.placing import Placed
 from functrace.compiler.steps import InputSpec, OutputSpec
@@ -108,6 +116,7 @@ def lay_out(
     header = {
         Header.INPUTS: len(inputs),
         Header.OUTPUTS: len(outputs),
+        Header.CONSTANTS: len(constants),
         Header.STEPS: len(steps),
         Header.SLOTS: n_slots,
         Header.BLOCK_BYTES: block.size,
@@ -124,6 +133,7 @@ def lay_out(
         rows.words[word] = value
     rows.point(Header.INPUT_ROWS, _add_inputs(rows, inputs, block.input_cells))
     rows.point(Header.OUTPUT_ROWS, _add_outputs(rows, outputs))
+    rows.point(Header.CONSTANT_ROWS, _add_constants(rows, constants))
     step_rows = _add_steps(rows, steps, n_slots)
     rows.point(Header.STEP_ROWS, step_rows)
     rows.point(Header.TEMPLATE, rows.add(template.tolist()))
@@ -168,9 +178,9 @@ def _free_limit(block_bytes: int) -> int:
 
 
 def _add_inputs(rows: _Rows, inputs: Sequence[InputSpec], cells: Sequence[int]) -> int:
-    first = rows.add([0] * (len(InputWord) * len(inputs)))
+    first = rows.add([0] * (ROW_WORDS * len(inputs)))
     for k, spec in enumerate(inputs):
-        at = first + len(InputWord) * k
+        at = first + ROW_WORDS * k
         words = rows.words
         scalar = not spec.shape
         # A weak input is a Python number and nothing else; no array's dtype is at address 0.
@@ -178,6 +188,7 @@ def _add_inputs(rows: _Rows, inputs: Sequence[InputSpec], cells: Sequence[int]) 
         words[at + InputWord.TYPE_NUMBER] = -1 if spec.weak else spec.dtype.num
         words[at + InputWord.NDIM] = len(spec.shape)
         words[at + InputWord.SLOT] = spec.slot
+        words[at + InputWord.BYTES] = math.prod(spec.shape) * spec.dtype.itemsize
         words[at + InputWord.CELL] = cells[k]
         if scalar and spec.weak:
             kind = _PYTHON_NUMBER[spec.dtype.kind]
@@ -191,13 +202,21 @@ def _add_inputs(rows: _Rows, inputs: Sequence[InputSpec], cells: Sequence[int]) 
     return first
 
 
+def _add_constants(rows: _Rows, constants: Mapping[int, np.ndarray[Any, Any]]) -> int:
+    first = rows.add([0] * (ROW_WORDS * len(constants)))
+    for k, (slot, constant) in enumerate(constants.items()):
+        rows.words[first + ROW_WORDS * k + InputWord.SLOT] = slot
+        rows.words[first + ROW_WORDS * k + InputWord.BYTES] = constant.nbytes
+    return first
+
+
 def _add_outputs(rows: _Rows, outputs: Sequence[OutputSpec]) -> int:
-    width = 8
-    first = rows.add([0] * (width * len(outputs)))
+    first = rows.add([0] * (ROW_WORDS * len(outputs)))
     for k, spec in enumerate(outputs):
-        at = first + width * k
+        at = first + ROW_WORDS * k
         rows.words[at + OutputWord.DESCR] = id(spec.dtype)
         rows.words[at + OutputWord.NDIM] = len(spec.shape)
+        rows.words[at + OutputWord.TYPE_NUMBER] = spec.dtype.num
         rows.words[at + OutputWord.SLOT] = spec.slot
         rows.words[at + OutputWord.SOURCE] = spec.slot if spec.copy else -1
         rows.words[at + OutputWord.BYTES] = spec.nbytes

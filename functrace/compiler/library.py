@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from functrace.compiler.blas import Operand, matrix_product
 from functrace.compiler.plan import Group, Memory, Op, Read
-from functrace.compiler.products import Product, batched_matrices
+from functrace.compiler.products import Axes, Product, batched_matrices
 from functrace.compiler.steps import Step
+from functrace.core.lowering import Library
 
 __all__ = ["library_step", "product_flops", "product_of"]
 
 
 def product_of(op: Op) -> Product:
     """Return the product that a library operation is."""
-    return Product.of(op.params["dimension_numbers"])
+    assert isinstance(op.lowering, Library)
+    return Product.of(op.lowering, op.avals_in, op.params)
 
 
 def library_step(group: Group, memory: Memory) -> Step:
@@ -21,19 +23,19 @@ def library_step(group: Group, memory: Memory) -> Step:
     product = product_of(op)
     lhs, rhs = op.reads
     batch, m, n, k = product.sizes(lhs, rhs)
-    a = _operand(lhs, product, 0, memory)
-    b = _operand(rhs, product, 1, memory)
+    a = _operand(lhs, product.lhs, True, memory)
+    b = _operand(rhs, product.rhs, False, memory)
     c = Operand(memory.slots[op.outs[0]], max(n, 1), batch_stride=m * n)
     step = matrix_product(op.outs[0].dtype, (m, n, k), a, b, c, batch=batch, eqn=op)
     assert step is not None, f"BLAS has no product for {op}"
     return step
 
 
-def _operand(read: Read, product: Product, side: int, memory: Memory) -> Operand:
-    seen = batched_matrices(read, product.axes(side, len(read.shape)))
+def _operand(read: Read, axes: tuple[Axes, Axes, Axes], first: bool, memory: Memory) -> Operand:
+    seen = batched_matrices(read, axes)
     assert seen is not None, "operands that BLAS can't take are copied when views are resolved"
     # The first operand is m by k, kept axis first; the second k by n, contracted axis first.
-    transposed = seen.kept_first != (side == 0)
+    transposed = seen.kept_first != first
     slot = memory.slots[read.array]
     return Operand(slot, seen.stride, seen.offset, transposed, seen.batch_stride)
 

@@ -34,6 +34,7 @@ from functrace.compiler.simplify import simplify
 from functrace.compiler.steps import InputSpec, KernelCode, OutputSpec, Step
 from functrace.compiler.views import resolve_views
 from functrace.config import config
+from functrace.core.aval import ShapedArray
 from functrace.core.jaxpr import ClosedJaxpr, check_jaxpr
 from functrace.core.pretty import format_jaxpr
 
@@ -111,7 +112,10 @@ def _codegen(c: Compilation) -> None:
 
 def _build(c: Compilation) -> None:
     m = c.memory
-    inputs = [InputSpec(a.shape, a.dtype, m.slots[a]) for a in c.arrays.inputs]
+    inputs = [
+        InputSpec(a.shape, a.dtype, m.slots[a], _is_python_number(v.aval))
+        for a, v in zip(c.arrays.inputs, c.simplified.jaxpr.invars)
+    ]
     outputs = [
         OutputSpec(o.shape, o.array.dtype, m.slots[o.array], o.copy) for o in c.arrays.outputs
     ]
@@ -128,6 +132,12 @@ def _build(c: Compilation) -> None:
     else:
         functions = _source_functions(c)
         c.program = PythonProgram(inputs, outputs, m.n_slots, steps, functions, **common)
+
+
+def _is_python_number(aval: ShapedArray) -> bool:
+    """Whether an input is a Python number rather than an array or a NumPy scalar."""
+    wide = aval.dtype in (np.dtype(np.float64), np.dtype(np.complex128), np.dtype(np.int64))
+    return aval.weak_type and not aval.shape and wide
 
 
 def _step(code: StepCode | Step, backend: str) -> Step:

@@ -206,7 +206,7 @@ wait:
 linger:
   call void $PAUSE
   %turns1 = add i64 %turns, 1
-  %long = icmp sgt i64 %turns1, 2000
+  %long = icmp sgt i64 %turns1, 50
   br i1 %long, label %yield, label %again
 yield:
   %r = call i32 @sched_yield()

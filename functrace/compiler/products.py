@@ -11,48 +11,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from functrace.compiler.plan import Read
+from functrace.core.aval import ShapedArray
+from functrace.core.lowering import Library
 
-__all__ = ["BLAS_DTYPES", "Matrices", "Product", "batched_matrices", "canonical_order"]
-
-BLAS_DTYPES = tuple(np.dtype(n) for n in ("float32", "float64", "complex64", "complex128"))
+__all__ = ["Matrices", "Product", "batched_matrices", "canonical_order"]
 
 Axes = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """Which axes of two operands are batch axes and which are contracted.
+    """Which axes of two operands are batch axes, which are kept and which are contracted.
 
     The result has the batch axes, what is left of the first operand, what is left of the second.
     """
 
-    lhs_batch: Axes
-    rhs_batch: Axes
-    lhs_contracted: Axes
-    rhs_contracted: Axes
+    lhs: tuple[Axes, Axes, Axes]
+    rhs: tuple[Axes, Axes, Axes]
 
     @classmethod
-    def of(cls, dimension_numbers: Any) -> Product:
-        """Return it from ``lax``'s dimension numbers."""
-        (lhs_contracted, rhs_contracted), (lhs_batch, rhs_batch) = dimension_numbers
+    def of(cls, lowering: Library, avals_in: Sequence[ShapedArray], params: Any) -> Product:
+        """Return the product that a library rule describes."""
+        p = lowering.rule(avals_in, **params)
         return cls(
-            tuple(lhs_batch), tuple(rhs_batch), tuple(lhs_contracted), tuple(rhs_contracted)
+            (p.lhs_batch, p.lhs_kept, p.lhs_contracted), (p.rhs_batch, p.rhs_kept, p.rhs_contracted)
         )
-
-    def axes(self, side: int, ndim: int) -> tuple[Axes, Axes, Axes]:
-        """Return the batch, kept and contracted axes of an operand."""
-        batch = (self.lhs_batch, self.rhs_batch)[side]
-        contracted = (self.lhs_contracted, self.rhs_contracted)[side]
-        kept = tuple(i for i in range(ndim) if i not in batch and i not in contracted)
-        return batch, kept, contracted
 
     def sizes(self, lhs: Read, rhs: Read) -> tuple[int, int, int, int]:
         """Return batch, m, n, k."""
-        batch, kept, contracted = self.axes(0, len(lhs.shape))
-        columns = self.axes(1, len(rhs.shape))[1]
+        batch, kept, contracted = self.lhs
+        columns = self.rhs[1]
         return (
             math.prod(lhs.shape[i] for i in batch),
             math.prod(lhs.shape[i] for i in kept),

@@ -138,9 +138,11 @@ class Program:
             (placer.codes, placer.hosts, self.constants, self.inputs, self.outputs),
             _Blocks(self._layout, self._driver),
         )
-        self.call: Callable[..., Any] = (
-            self._driver.builtin(self._state) if builtin_allowed() else self._portable_call
-        )
+        self.call: Callable[..., Any] = self._portable_call
+        self._into: Callable[..., Any] = _never
+        if builtin_allowed():
+            self.call = self._driver.builtin("call", self._state)
+            self._into = self._driver.builtin("into", self._state)
 
     def __call__(self, *args: Any) -> Any:
         """Return the results for arguments of the right shapes and dtypes, in any layout.
@@ -162,6 +164,8 @@ class Program:
 
         Each must have the right shape and dtype and be writable; it may overlap an argument.
         """
+        if self._into(*args, *outs):
+            return
         if len(outs) != len(self.outputs):
             raise TypeError(f"{len(self.outputs)} output arrays expected, {len(outs)} given")
         for k, (out, spec) in enumerate(zip(outs, self.outputs)):
@@ -229,7 +233,7 @@ class Program:
     ) -> Any:
         """Run the steps by way of ctypes: arguments are usable arrays, given outputs are used."""
         layout = self._layout
-        block = np.zeros(layout.block_bytes + 64, np.uint8)
+        block = np.empty(layout.block_bytes + 64, np.uint8)
         base = (address_of(block) + 63) & -64
         frame = layout.template.copy()
         for slot, offset in layout.fixups:
@@ -255,6 +259,10 @@ class Program:
         if outs is not None:
             return made
         return _packed([array if array.ndim else array[()] for array in made], self.result)
+
+
+def _never(*args: Any) -> None:
+    """What stands for a builtin that isn't there: always a miss."""
 
 
 class _Raiser:

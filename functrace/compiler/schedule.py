@@ -22,7 +22,7 @@ __all__ = ["Access", "Loop", "Schedule", "check_schedule", "schedule"]
 #: Extents up to this are part of the kernel; all others are data.
 STATIC_EXTENT = 4
 #: How many columns are accumulated at once.
-COLUMNS = 32
+COLUMNS = 512
 #: A piece for one thread is worth about this many scalar operations.
 _PIECE = 1 << 17
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from functrace.compiler.plan import Array, ArrayProgram, Number, Op, Operand, Output, Read
-from functrace.compiler.products import Product, batched_matrices, canonical_order
+from functrace.compiler.products import Axes, Product, batched_matrices, canonical_order
 from functrace.core.aval import Shape
 from functrace.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
 from functrace.core.lowering import Elementwise, Library, Lowering, Nest, Reduction, View
@@ -87,8 +87,10 @@ class _Resolver:
         if isinstance(lowering, (Nest, Library)):
             operands = [self.in_memory(x) for x in operands]
         if isinstance(lowering, Library):
-            product = Product.of(eqn.params["dimension_numbers"])
-            operands = [self.matrix(x, product, side) for side, x in enumerate(operands)]
+            product = Product.of(lowering, [a.aval for a in eqn.invars], eqn.params)
+            operands = [
+                self.matrix(x, axes) for x, axes in zip(operands, (product.lhs, product.rhs))
+            ]
         outs = self.add(eqn.primitive.name, lowering, operands, eqn)
         for var, out in zip(eqn.outvars, outs):
             self.env[var] = out.read()
@@ -121,10 +123,9 @@ class _Resolver:
             return self.copy(operand).read()
         return self.scalar(operand).read()
 
-    def matrix(self, operand: Operand, product: Product, side: int) -> Operand:
+    def matrix(self, operand: Operand, axes: tuple[Axes, Axes, Axes]) -> Operand:
         """Return an operand of a matrix product as BLAS can read it."""
         assert isinstance(operand, Read)
-        axes = product.axes(side, len(operand.shape))
         if batched_matrices(operand, axes) is not None:
             return operand
         order = canonical_order(axes)

@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 
 PRIMITIVES: dict[str, Primitive] = {}
 """Every primitive by name; the laws of the tests run over it."""
@@ -141,7 +142,7 @@ class Primitive:
         """Set what it becomes in machine code: one of the kinds in ``core.lowering``."""
         return self._define("lowering", rule)
 
-    def _define(self, kind: str, rule: F) -> F:
+    def _define(self, kind: str, rule: R) -> R:
         if getattr(self, kind) is not None:
             raise ValueError(f"the {kind} rule of {self.name} is defined twice")
         setattr(self, kind, rule)

@@ -121,7 +121,8 @@ class BatchTrace(Trace):
 
 _ADVICE = {
     "bool": "np.where(condition, a, b) or lax.cond; or don't map this argument (in_axes=None).",
-    "float": "NumPy's functions instead of math's; or don't map this argument (in_axes=None).",
+    "float": "NumPy's functions instead of math's; to write into a plain array, "
+    "functrace.numpy.at(buffer)[i].set(x); or don't map this argument (in_axes=None).",
     "array": "the function of the same name in functrace.numpy: this one of NumPy's doesn't "
     "dispatch on its arguments.",
     "mask": "np.where(mask, x, 0) instead of x[mask]: lanes would have different shapes.",

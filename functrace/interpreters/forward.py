@@ -185,7 +185,8 @@ _ASKED = {
 }
 
 _ADVICE = {
-    "float": "NumPy's functions instead of math's (np.sin(x)); or, if a constant is meant, "
+    "float": "NumPy's functions instead of math's (np.sin(x)); to write into a plain array, "
+    "functrace.numpy.at(buffer)[i].set(x); or, if a constant is meant, "
     "float(lax.stop_gradient(x)).",
     "int": "int(lax.stop_gradient(x)); integers have no derivative.",
     "array": "the function of the same name in functrace.numpy (this one of NumPy's doesn't "

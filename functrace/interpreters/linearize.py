@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from functrace.config import config
-from functrace.core.aval import ShapedArray, fellow_dtype, is_python_number, typeof
+from functrace.core.aval import ShapedArray, fellow_dtype, is_python_number, shape_of, typeof
 from functrace.core.jaxpr import (
     Atom,
     ClosedJaxpr,
@@ -25,7 +25,14 @@ from functrace.core.jaxpr import (
     eval_jaxpr,
 )
 from functrace.core.placeholders import LinearValue
-from functrace.core.trace import Primitive, Trace, Tracer, concretization_error, state
+from functrace.core.trace import (
+    Primitive,
+    Trace,
+    Tracer,
+    concretization_error,
+    leaked_tracer_error,
+    state,
+)
 from functrace.interpreters.forward import JVPTrace, split_outputs
 from functrace.interpreters.staging import JaxprTrace, may_change, same_bits
 from functrace.ops.creation import zeros_like_aval
@@ -83,7 +90,11 @@ class LinearTracer(ArrayOperators, Tracer, LinearValue):
     def shape(self) -> tuple[int, ...]:
         """The shape, worked out when first asked for."""
         if self._shape is None:
-            self._infer()
+            assert self.eqn is not None
+            if self.eqn[0].elementwise:
+                self._shape = _elementwise_shape(self.eqn[1])
+            else:
+                self._infer()
         return self._shape  # type: ignore[return-value]
 
     @property
@@ -105,6 +116,15 @@ class LinearTracer(ArrayOperators, Tracer, LinearValue):
 
     def mark_weak(self) -> None:
         """Tangents are never weak."""
+
+
+def _elementwise_shape(args: Sequence[Any]) -> tuple[int, ...]:
+    """Return the shape of the operands that aren't 0-d."""
+    for a in args:
+        shape = shape_of(a)
+        if shape:
+            return shape
+    return ()
 
 
 def _alike(avals: list[ShapedArray], args: Sequence[Any]) -> list[ShapedArray]:
@@ -145,6 +165,9 @@ class LinearTrace(Trace):
         """Record an equation with a linear operand; pass any other on."""
         for a in args:
             if type(a) is LinearTracer and a._trace is self:
+                for b in args:
+                    if isinstance(b, Tracer) and b._trace is not self:
+                        self._admit(b, primitive)
                 return self._record(primitive, args, params)
         saved = state.trace
         state.trace = parent = self.parent  # type: ignore[assignment]
@@ -152,6 +175,11 @@ class LinearTrace(Trace):
             return parent.process(primitive, args, params)  # type: ignore[union-attr]
         finally:
             state.trace = saved
+
+    def _admit(self, tracer: Tracer, primitive: Primitive) -> None:
+        """Raise unless a tracer that becomes a residual belongs to a trace below this one."""
+        if not self.is_ancestor_or_self(tracer._trace):
+            raise leaked_tracer_error(tracer, self, primitive)
 
     def _record(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         if self.visible:

@@ -64,7 +64,10 @@ _ADVICE = {
     "int": "mark the argument static (static_argnums), or use x.shape.",
     "index": "mark the argument static (static_argnums); to index with a traced integer, index "
     "an array (functrace.numpy.asarray(list)[i]), not a list.",
-    "float": "np.sin instead of math.sin and the like; or mark the argument static.",
+    "float": "np.sin instead of math.sin and the like; to write into a plain array, "
+    "functrace.numpy.at(buffer)[i].set(x); or mark the argument static.",
+    "mask": "np.where(mask, x, 0) instead of x[mask], whose shape depends on values; or "
+    "x.at[mask].set(v).",
     "array": "the function of the same name in functrace.numpy: this one of NumPy's doesn't "
     "dispatch on its arguments.",
     "format": "return the value and format it outside.",

@@ -12,7 +12,7 @@ from functrace.core.trace import Primitive
 from functrace.errors import MissingRuleError, compose
 from functrace.interpreters.staging import stage
 from functrace.lax.operands import array, matching
-from functrace.ops import arithmetic, bitwise, cumulative, reductions, sorting
+from functrace.ops import arithmetic, bitwise, cumulative, reductions, sorting, structural
 from functrace.ops.arithmetic import add_p, max_p, min_p, mul_p
 from functrace.ops.bitwise import and_p, or_p
 from functrace.ops.broadcasting import reduce_sum as sum_over
@@ -220,5 +220,7 @@ def sort_key_val(
 def top_k(operand: Any, k: int, *, axis: int = -1) -> tuple[Any, Any]:
     """The ``k`` largest elements along an axis, the largest first, and their indices."""
     x = array(operand, "lax.top_k")
-    values, indices = sorting.top_k(x, int(k), *_axes(x, (axis,)))
-    return values, indices
+    (place,) = _axes(x, (axis,))
+    last = len(x.shape) - 1
+    values, indices = sorting.top_k(structural.move_axis(x, place, last), int(k))
+    return structural.move_axis(values, last, place), structural.move_axis(indices, last, place)

@@ -156,7 +156,7 @@ class IndexedUpdate:
             parsed = parsed._replace(unique=True)
         new = _broadcast_values(new, parsed.shape)
         if parsed.vectors is None:
-            return _write(x, parsed, combine(read(x, parsed), new))
+            return _write(x, parsed, new if ufunc is None else combine(read(x, parsed), new))
         whole = apply_cuts(x, parsed)
         vectors, chosen = checked_vectors(parsed, mode)
         changed = primitive(

@@ -12,12 +12,12 @@ from functrace.core.trace import EVAL, Trace, Tracer, current_trace
 from functrace.errors import ShapeError, compose
 from functrace.interpreters.staging import JaxprTrace
 from functrace.numpy.dispatching import has_tracer, numpy_function, operand
-from functrace.numpy.elementwise_arithmetic import power, sign, true_divide
+from functrace.numpy.elementwise_arithmetic import power, sign, subtract, true_divide
 from functrace.numpy.elementwise_transcendental import log10
 from functrace.ops import arithmetic, creation, joining, rounding, structural
 from functrace.ops.broadcasting import broadcast_to
 from functrace.ops.creation import convert_element_type
-from functrace.ops.promotion import as_array
+from functrace.ops.promotion import as_array, result_dtype
 
 __all__ = [
     "arange",
@@ -372,10 +372,10 @@ def linspace(
     """
     if num < 0:
         raise ValueError(f"Number of samples, {num}, must be non-negative.")
-    start, stop = operand(start), operand(stop)
-    kind = np.result_type(start.dtype, stop.dtype, float(num))
+    start, stop = as_array(start), as_array(stop)
+    kind = result_dtype(start, stop, 1.0)
     first, last = (convert_element_type(v, kind) for v in (start, stop))
-    delta = last - first
+    delta = subtract(last, first)
     div = num - 1 if endpoint else num
     step = delta / kind.type(div) if div > 0 else np.float64("nan")
     ramp = _ramp(num, delta.ndim, np.empty(0, kind).real.dtype)

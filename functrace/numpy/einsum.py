@@ -11,12 +11,14 @@ import numpy as np
 from functrace.core.aval import shape_of
 from functrace.errors import ShapeError
 from functrace.numpy.dispatching import has_tracer, numpy_function, operand, refuse_out
-from functrace.numpy.products import contract, diagonal
+from functrace.numpy.products import contract
 from functrace.numpy.reductions import fold
+from functrace.numpy.taking import diagonal
 from functrace.ops import structural
 from functrace.ops.broadcasting import reduce_sum_p
 from functrace.ops.creation import convert_element_type
 from functrace.ops.promotion import promote_dtypes
+from functrace.ops.reductions import reduce_or_p
 
 __all__ = ["einsum", "einsum_path"]
 
@@ -125,10 +127,7 @@ def _sum_away(x: Any, labels: Labels, keep: set[Hashable]) -> tuple[Any, Labels]
     axes = tuple(i for i, label in enumerate(labels) if label not in keep)
     if not axes:
         return x, labels
-    primitive = reduce_sum_p
-    if x.dtype.kind == "b":
-        counts = fold(primitive, convert_element_type(x, np.int64), axes)
-        return counts != 0, tuple(s for s in labels if s in keep)
+    primitive = reduce_or_p if x.dtype.kind == "b" else reduce_sum_p
     return fold(primitive, x, axes), tuple(s for s in labels if s in keep)
 
 

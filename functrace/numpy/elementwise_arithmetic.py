@@ -14,10 +14,10 @@ from functrace.ops import (
     arithmetic,
     bitwise,
     complexes,
+    exponentials,
     logical,
     powers,
     rounding,
-    transcendental,
 )
 from functrace.ops.creation import convert_element_type, full
 
@@ -127,22 +127,13 @@ def reciprocal(x: Any, /) -> Any:
 @ufunc_function(np.floor_divide)
 def floor_divide(x1: Any, x2: Any, /) -> Any:
     """The largest integers not above the quotients."""
-    return arithmetic.floor_divide(*loop_operands(np.floor_divide, x1, x2))
+    return rounding.floor_divide(*loop_operands(np.floor_divide, x1, x2))
 
 
 @ufunc_function(np.remainder)
 def remainder(x1: Any, x2: Any, /) -> Any:
     """What floor division leaves; it has the sign of the divisor."""
-    x, y = loop_operands(np.remainder, x1, x2)
-    rest = arithmetic.rem(x, y)
-    if x.dtype.kind == "u":
-        return rest
-    zero = y.dtype.type(0)
-    other_side = bitwise.bitwise_and(
-        logical.ne(rest, zero), logical.ne(logical.lt(rest, zero), logical.lt(y, zero))
-    )
-    moved = logical.select(other_side, arithmetic.add(rest, y), rest)
-    return copysign(moved, y) if x.dtype.kind == "f" and not isinstance(moved, Tracer) else moved
+    return rounding.mod(*loop_operands(np.remainder, x1, x2))
 
 
 mod = remainder
@@ -151,7 +142,7 @@ mod = remainder
 @ufunc_function(np.fmod)
 def fmod(x1: Any, x2: Any, /) -> Any:
     """The remainder of division towards zero; it has the sign of the dividend."""
-    return arithmetic.rem(*loop_operands(np.fmod, x1, x2))
+    return rounding.rem(*loop_operands(np.fmod, x1, x2))
 
 
 @ufunc_function(np.divmod)
@@ -268,7 +259,7 @@ def fabs(x: Any, /) -> Any:
 @ufunc_function(np.sign)
 def sign(x: Any, /) -> Any:
     """-1, 0 or 1 by the sign of each element; ``z / abs(z)`` of a complex one."""
-    return arithmetic.sign(loop_operands(np.sign, x)[0])
+    return complexes.sign(loop_operands(np.sign, x)[0])
 
 
 @ufunc_function(np.maximum)
@@ -309,15 +300,13 @@ def fmin(x1: Any, x2: Any, /) -> Any:
 @ufunc_function(np.copysign)
 def copysign(x1: Any, x2: Any, /) -> Any:
     """Each first element with the sign of the second, -0.0 included."""
-    x, y = loop_operands(np.copysign, x1, x2)
-    flips = logical.ne(logical.signbit(x), logical.signbit(y))
-    return logical.select(flips, arithmetic.neg(x), x)
+    return rounding.copysign(*loop_operands(np.copysign, x1, x2))
 
 
 @ufunc_function(np.nextafter)
 def nextafter(x1: Any, x2: Any, /) -> Any:
     """The next floating-point number after the first towards the second."""
-    return arithmetic.nextafter(*loop_operands(np.nextafter, x1, x2))
+    return rounding.nextafter(*loop_operands(np.nextafter, x1, x2))
 
 
 @ufunc_function(np.spacing)
@@ -325,7 +314,7 @@ def spacing(x: Any, /) -> Any:
     """The distance to the next floating-point number away from zero."""
     x = inexact(np.spacing, x)
     far = copysign(full(shape_of(x), np.inf, x.dtype), x)
-    return arithmetic.sub(arithmetic.nextafter(x, far), x)
+    return arithmetic.sub(rounding.nextafter(x, far), x)
 
 
 @ufunc_function(np.heaviside)
@@ -342,34 +331,26 @@ def heaviside(x1: Any, x2: Any, /) -> Any:
 def ldexp(x1: Any, x2: Any, /) -> Any:
     """``x1 * 2**x2``, in two steps so that neither power overflows alone."""
     x, n = loop_operands(np.ldexp, x1, x2)
-    half = arithmetic.floor_divide(n, n.dtype.type(2))
+    half = rounding.floor_divide(n, n.dtype.type(2))
     for part in (half, arithmetic.sub(n, half)):
         x = arithmetic.mul(*operands(np.multiply, x, _exact_exp2(part, x.dtype)))
     return x
 
 
 def _exact_exp2(n: Any, dtype: Any) -> Any:
-    return transcendental.exp2(convert_element_type(n, dtype))
+    return exponentials.exp2(convert_element_type(n, dtype))
 
 
 @ufunc_function(np.modf)
 def modf(x: Any, /) -> tuple[Any, Any]:
     """The fractional and the integral part of each element, both with its sign."""
     x = inexact(np.modf, x)
-    whole = trunc_float(x)
+    whole = rounding.trunc(x)
     inf = x.dtype.type(np.inf)
     rest = logical.select(
         logical.eq(complexes.abs(x), inf), x.dtype.type(0), arithmetic.sub(x, whole)
     )
     return copysign(rest, x), whole
-
-
-def trunc_float(x: Any) -> Any:
-    """Drop the fractional part of floats."""
-    towards = logical.select(
-        logical.lt(x, x.dtype.type(0)), rounding.ceil(x), rounding.floor(x)
-    )
-    return towards
 
 
 @ufunc_function(np.frexp)
@@ -380,7 +361,7 @@ def frexp(x: Any, /) -> tuple[Any, Any]:
     plain = bitwise.bitwise_and(logical.is_finite(x), logical.ne(x, x.dtype.type(0)))
     size = logical.select(plain, complexes.abs(x), one)
     exponent = arithmetic.add(
-        convert_element_type(rounding.floor(transcendental.log2(size)), np.int32), np.int32(1)
+        convert_element_type(rounding.floor(exponentials.log2(size)), np.int32), np.int32(1)
     )
     mantissa = ldexp(size, arithmetic.neg(exponent))
     # log2 may round across a power of two: put the mantissa back where it belongs.

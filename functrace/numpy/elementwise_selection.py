@@ -184,9 +184,7 @@ def fix(x: Any, out: Any = None) -> Any:
 def rint(x: Any, /) -> Any:
     """The nearest integer to each element; ties go to the even one."""
     x = inexact(np.rint, x)
-    if x.dtype.kind == "c":
-        return complexes.complex(rint(complexes.real(x)), rint(complexes.imag(x)))
-    return rounding.round(x)
+    return rounding.round(x, rounding.RoundingMethod.TO_NEAREST_EVEN)
 
 
 @numpy_function(np.round)
@@ -214,7 +212,7 @@ around = round
 def _round_integers(x: Any, unit: int) -> Any:
     scaled = arithmetic.div(convert_element_type(x, np.float64), np.float64(unit))
     return convert_element_type(
-        arithmetic.mul(rounding.round(scaled), np.float64(unit)), x.dtype
+        arithmetic.mul(rint(scaled), np.float64(unit)), x.dtype
     )
 
 

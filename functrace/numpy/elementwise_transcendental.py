@@ -10,7 +10,14 @@ import numpy as np
 from functrace.core.aval import shape_of
 from functrace.numpy.dispatching import numpy_function, operand
 from functrace.numpy.ufuncs import inexact, loop_operands, ufunc_function
-from functrace.ops import arithmetic, complexes, logical, powers, transcendental
+from functrace.ops import (
+    arithmetic,
+    complexes,
+    exponentials,
+    logical,
+    powers,
+    transcendental,
+)
 from functrace.ops.creation import convert_element_type, full
 
 __all__ = [
@@ -57,43 +64,43 @@ __all__ = [
 @ufunc_function(np.exp)
 def exp(x: Any, /) -> Any:
     """e to the power of each element."""
-    return transcendental.exp(inexact(np.exp, x))
+    return exponentials.exp(inexact(np.exp, x))
 
 
 @ufunc_function(np.exp2)
 def exp2(x: Any, /) -> Any:
     """2 to the power of each element."""
-    return transcendental.exp2(inexact(np.exp2, x))
+    return exponentials.exp2(inexact(np.exp2, x))
 
 
 @ufunc_function(np.expm1)
 def expm1(x: Any, /) -> Any:
     """``exp(x) - 1``, accurate near zero."""
-    return transcendental.expm1(inexact(np.expm1, x))
+    return exponentials.expm1(inexact(np.expm1, x))
 
 
 @ufunc_function(np.log)
 def log(x: Any, /) -> Any:
     """The natural logarithm of each element."""
-    return transcendental.log(inexact(np.log, x))
+    return exponentials.log(inexact(np.log, x))
 
 
 @ufunc_function(np.log2)
 def log2(x: Any, /) -> Any:
     """The logarithm to base 2 of each element."""
-    return transcendental.log2(inexact(np.log2, x))
+    return exponentials.log2(inexact(np.log2, x))
 
 
 @ufunc_function(np.log10)
 def log10(x: Any, /) -> Any:
     """The logarithm to base 10 of each element."""
-    return transcendental.log10(inexact(np.log10, x))
+    return exponentials.log10(inexact(np.log10, x))
 
 
 @ufunc_function(np.log1p)
 def log1p(x: Any, /) -> Any:
     """``log(1 + x)``, accurate near zero."""
-    return transcendental.log1p(inexact(np.log1p, x))
+    return exponentials.log1p(inexact(np.log1p, x))
 
 
 def _log_of_sum(x: Any, y: Any, power: Any, scale: float) -> Any:
@@ -101,7 +108,7 @@ def _log_of_sum(x: Any, y: Any, power: Any, scale: float) -> Any:
     tie = logical.eq(x, y)
     zero = x.dtype.type(0)
     distance = complexes.abs(logical.select(tie, zero, arithmetic.sub(x, y)))
-    rest = transcendental.log1p(power(arithmetic.neg(distance)))
+    rest = exponentials.log1p(power(arithmetic.neg(distance)))
     if scale != 1.0:
         rest = arithmetic.mul(rest, rest.dtype.type(scale))
     return arithmetic.add(arithmetic.max(x, y), rest)
@@ -111,14 +118,14 @@ def _log_of_sum(x: Any, y: Any, power: Any, scale: float) -> Any:
 def logaddexp(x1: Any, x2: Any, /) -> Any:
     """``log(exp(x1) + exp(x2))`` without overflow."""
     x, y = loop_operands(np.logaddexp, x1, x2)
-    return _log_of_sum(x, y, transcendental.exp, 1.0)
+    return _log_of_sum(x, y, exponentials.exp, 1.0)
 
 
 @ufunc_function(np.logaddexp2)
 def logaddexp2(x1: Any, x2: Any, /) -> Any:
     """``log2(2**x1 + 2**x2)`` without overflow."""
     x, y = loop_operands(np.logaddexp2, x1, x2)
-    return _log_of_sum(x, y, transcendental.exp2, 1.0 / math.log(2.0))
+    return _log_of_sum(x, y, exponentials.exp2, 1.0 / math.log(2.0))
 
 
 # --- trigonometry ------------------------------------------------------------------------------
@@ -295,7 +302,7 @@ def i0(x: Any) -> Any:
     for k in range(1, 18):
         tail.append(tail[-1] * (2 * k - 1) ** 2 / (8.0 * k))
     root = arithmetic.div(one, powers.sqrt(arithmetic.mul(safe, x.dtype.type(2 * math.pi))))
-    half = transcendental.exp(arithmetic.mul(safe, x.dtype.type(0.5)))
+    half = exponentials.exp(arithmetic.mul(safe, x.dtype.type(0.5)))
     large = arithmetic.mul(arithmetic.mul(half, arithmetic.mul(half, root)), _polynomial(inverse, tail))
     return logical.select(near, small, large)
 

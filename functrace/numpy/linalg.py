@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from functrace.errors import MissingRuleError, ShapeError, compose
-from functrace.numpy import products
+from functrace.numpy import products, taking
 from functrace.numpy.dispatching import (
     has_tracer,
     normalize_axes,
@@ -222,7 +222,7 @@ def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 @numpy_function(np.linalg.diagonal)
 def diagonal(x: Any, /, *, offset: int = 0) -> Any:
     """Diagonals of matrices, in the last two axes; as ``numpy.linalg.diagonal``."""
-    return products.diagonal(x, offset, -2, -1)
+    return taking.diagonal(x, offset, -2, -1)
 
 
 @numpy_function(np.linalg.trace)

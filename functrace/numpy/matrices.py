@@ -80,8 +80,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     if v.ndim != 1:
         raise ValueError("x must be a one-dimensional array or sequence.")
     count = v.shape[0] if N is None else N
-    if v.dtype.kind != "f" and v.dtype.kind != "c":
-        v = convert_element_type(v, np.promote_types(v.dtype, int))
+    v = convert_element_type(v, np.promote_types(v.dtype, int))
     if not count:
         return np.zeros((v.shape[0], 0), v.dtype)
     exponents = range(count) if increasing else range(count)[::-1]

@@ -248,6 +248,8 @@ def nanvar(
     if mean is None or mean is np._NoValue:
         mean = divide_by_count(fold(reduce_sum_p, x, axes, True), count_items(x, axes, True, valid))
     squares = squared_modulus(choose(valid, x - mean, cast(0, x.dtype)))
+    if dtype is not None:
+        squares = convert_element_type(squares, dtype)
     total = fold(reduce_sum_p, squares, axes, keepdims)
     freedom = convert_element_type(count_items(x, axes, keepdims, valid), total.dtype)
     freedom = freedom - total.dtype.type(ddof)

@@ -15,6 +15,7 @@ from functrace.core.trace import Tracer
 from functrace.numpy.dispatching import numpy_function, operand
 from functrace.numpy.elementwise_selection import round as round_
 from functrace.numpy.indexing import getitem
+from functrace.numpy.products import matmul
 from functrace.ops import arithmetic, joining, structural
 from functrace.ops.broadcasting import broadcast_to
 from functrace.ops.creation import convert_element_type
@@ -131,7 +132,7 @@ def _by_matrix(x: Any, axis: int, width: tuple[int, int], mode: str) -> Any:
     matrix = np.pad(eye, (width, (0, 0)), mode=mode, reflect_type="odd")  # type: ignore[call-overload]
     moved = structural.move_axis(x, axis, 0)
     rows = structural.reshape(moved, (n, -1 if moved.size == 0 else moved.size // n))
-    out = np.matmul(matrix.astype(x.dtype), rows)
+    out = matmul(matrix.astype(x.dtype), rows)
     out = structural.reshape(out, (matrix.shape[0], *moved.shape[1:]))
     return structural.move_axis(out, 0, axis)
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from functrace.ops.contraction import dot_general_p
 
 from functrace.core.trace import Tracer
 from functrace.errors import ShapeError, compose
@@ -19,15 +18,16 @@ from functrace.numpy.dispatching import (
     refuse_out,
 )
 from functrace.numpy.reductions import fold, sum_dtype
-from functrace.ops import complexes, contraction, joining, structural
+from functrace.numpy.taking import diagonal
+from functrace.ops import complexes, joining, structural
 from functrace.ops.broadcasting import broadcast_to, reduce_sum_p
+from functrace.ops.contraction import dot_general_p
 from functrace.ops.creation import convert_element_type
 from functrace.ops.promotion import broadcast_shapes, promote_dtypes
 from functrace.ops.structural import move_axis
 
 __all__ = [
     "cross",
-    "diagonal",
     "dot",
     "inner",
     "kron",
@@ -41,8 +41,6 @@ __all__ = [
     "vecdot",
     "vecmat",
 ]
-
-_INT64 = np.dtype(np.int64)
 
 # --- what they share ---------------------------------------------------------------------------
 
@@ -60,15 +58,9 @@ def contract(
     batch_a: Sequence[int] = (),
     batch_b: Sequence[int] = (),
 ) -> Any:
-    """Sum of products over pairs of axes: the result has batch axes, those of ``a``, of ``b``.
-
-    Booleans are contracted as NumPy does, with *or* for the sum and *and* for the product.
-    """
+    """Sum of products over pairs of axes: the result has batch axes, those of ``a``, of ``b``."""
     numbers = ((tuple(axes_a), tuple(axes_b)), (tuple(batch_a), tuple(batch_b)))
-    if a.dtype.kind == "b":
-        a, b = convert_element_type(a, _INT64), convert_element_type(b, _INT64)
-        return contraction.dot_general(a, b, numbers) != 0
-    return contraction.dot_general(a, b, numbers)
+    return dot_general_p.bind(a, b, dimension_numbers=numbers, preferred_element_type=None)
 
 
 def conjugate(x: Any) -> Any:
@@ -213,9 +205,7 @@ def matmul(x1: Any, x2: Any, /, out: None = None, *, dtype: Any = None) -> Any:
             "matmul", "(n?,k),(k,m?)->(n?,m?)", 0, x2.shape[row], x1.shape[-1]
         )
     if n2 <= 2 or n1 == 1:
-        if x1.dtype.kind == "b":
-            return contract(x1, x2, (n1 - 1,), (row,))
-        return dot_general_p.bind(x1, x2, dimension_numbers=(((n1 - 1,), (row,)), ((), ())))
+        return contract(x1, x2, (n1 - 1,), (row,))
     if n1 == 2:
         return move_axis(contract(x1, x2, (1,), (row,)), 0, n2 - 2)
     return _batched_matmul(x1, x2)
@@ -268,31 +258,7 @@ def vecmat(x1: Any, x2: Any, /) -> Any:
     return structural.squeeze(out, (len(out.shape) - 2,))
 
 
-# --- diagonal, trace ---------------------------------------------------------------------------
-
-
-@numpy_function(np.diagonal)
-def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """Elements ``(i, i + offset)`` of two axes, as the last axis; as ``numpy.diagonal``."""
-    x = operand(a)
-    ndim = len(x.shape)
-    if ndim < 2:
-        raise ShapeError("diag requires an array of at least two dimensions")
-    axis1, axis2 = normalize_axis(axis1, ndim), normalize_axis(axis2, ndim)
-    if axis1 == axis2:
-        raise ValueError("axis1 and axis2 cannot be the same")
-    others = [i for i in range(ndim) if i not in (axis1, axis2)]
-    x = structural.transpose(x, (*others, axis1, axis2))
-    *lead, n, m = x.shape
-    count = min(n, m - offset) if offset >= 0 else min(n + offset, m)
-    count = max(count, 0)
-    # In C order the elements of a diagonal are m + 1 apart.
-    first = offset if offset >= 0 else -offset * m
-    flat = structural.reshape(x, (*lead, n * m))
-    first = first if count else 0
-    stop = first + (count - 1) * (m + 1) + 1 if count else 0
-    zeros, ones = (0,) * len(lead), (1,) * len(lead)
-    return joining.slice(flat, (*zeros, first), (*lead, stop), (*ones, m + 1))
+# --- trace -------------------------------------------------------------------------------------
 
 
 @numpy_function(np.trace)

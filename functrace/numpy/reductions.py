@@ -394,6 +394,8 @@ def _variance(
         count = count_items(x, axes, True, where)
         known_mean = divide_by_count(fold(reduce_sum_p, _masked(x, where, 0), axes, True), count)
     squares = _masked(squared_modulus(x - known_mean), where, 0)
+    if dtype is not None:
+        squares = convert_element_type(squares, dtype)
     total = fold(reduce_sum_p, squares, axes, keepdims)
     count = count_items(x, axes, keepdims, where)
     return divide_by_freedom(total, count, ddof)

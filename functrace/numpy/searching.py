@@ -35,7 +35,8 @@ __all__ = [
 
 def _known(x: Any) -> Any:
     """Return the value without its derivative, which is plain where it is known."""
-    return arithmetic.stop_gradient(operand(x))
+    x = operand(x)
+    return arithmetic.stop_gradient(x) if isinstance(x, Tracer) else x
 
 
 @numpy_function_with(np.nonzero, "size", "fill_value")
@@ -147,7 +148,7 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
     if not isinstance(edges, Tracer):
         steps = np.diff(edges)
         if np.all(steps <= 0) and np.any(steps < 0):
-            return len(edges) - searchsorted(edges[::-1], x, "right" if right else "left")
+            return len(edges) - searchsorted(edges[::-1], x, side)
         if np.any(steps < 0):
             raise ValueError("bins must be monotonically increasing or decreasing")
     return searchsorted(edges, x, side)

@@ -186,7 +186,8 @@ class Windows(NamedTuple):
         if len(self.sizes) != operand.ndim:
             return "there is one window size per operand axis."
         fits = (
-            0 <= s <= n or (s == 1 and d in self.collapsed and empty_axes)
+            0 <= s <= n
+            or (s == 1 and (d in self.operand_batch or (d in self.collapsed and empty_axes)))
             for d, (s, n) in enumerate(zip(self.sizes, operand.shape))
         )
         if not all(fits):

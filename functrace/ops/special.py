@@ -65,7 +65,14 @@ def erf_inv(x: Any) -> Any:
 
 # --- gamma functions ---------------------------------------------------------------------------
 
-lgamma_p = math_unary("lgamma", _from_scipy("gammaln"), FLOATING)
+
+def _lgamma_impl(x: Any) -> Any:
+    """SciPy's, but for -inf, where C and kernels have inf."""
+    out = _scipy("gammaln")(np.where(x == -np.inf, np.inf, x))
+    return out.astype(x.dtype, copy=False)
+
+
+lgamma_p = math_unary("lgamma", _lgamma_impl, FLOATING)
 digamma_p = math_unary("digamma", _from_scipy("psi"), FLOATING)
 
 lgamma_p.def_jvp_each(lambda t, out, x: mul(t, digamma(x)))

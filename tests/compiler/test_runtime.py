@@ -393,8 +393,47 @@ def test_run_into_writes_where_it_is_told() -> None:
 
 def test_run_into_takes_scalars_too() -> None:
     out = np.empty(())
-    elementwise(ADD_ONE, ()).run_into((np.float64(4),), (out,))
-    assert out == 5
+    program = elementwise(ADD_ONE, (), result="single")
+    for _ in range(3):
+        program.run_into((np.float64(4),), (out,))
+        assert out == 5
+        assert program.call(np.float64(6)) == 7
+        assert out == 5
+
+
+def test_run_into_copies_when_memory_is_shared() -> None:
+    # A step that reads its input after its output was written would see the difference.
+    steps = [Step(ADD_ONE, (1, 2), 3), Step(DOUBLE, (1, 3), 3)]
+    constant = np.array([7.0, 8, 9])
+    outputs = [OutputSpec((3,), F8, slot) for slot in (2, 3, 5)]
+    steps.append(Step(DOUBLE, (4, 5), 3))
+    inputs = [InputSpec((3,), F8, 1)]
+    program = Program(inputs, outputs, 6, steps, constants={4: constant})
+    memory = np.arange(12.0)
+    for first in (slice(0, 3), slice(1, 4), slice(5, 8)):
+        memory[:] = np.arange(12.0)
+        x = memory[0:3]
+        expected = [x + 1, x * 2, constant * 2]
+        outs = (memory[first], np.empty(3), np.empty(3))
+        program.run_into((x,), outs)
+        for out, value in zip(outs, expected):
+            np.testing.assert_array_equal(out, value)
+    kept = constant.copy()
+    outs = (np.empty(3), np.empty(3), constant)
+    program.run_into((np.ones(3),), outs)
+    np.testing.assert_array_equal(constant, kept * 2)
+
+
+def test_run_into_checks_before_it_writes() -> None:
+    program = elementwise(CHECK, (3,))
+    out = np.zeros(3)
+    with pytest.raises(IndexError, match="index 1 "):
+        program.run_into((np.array([1.0, -1, 1]),), (out,))
+    fixed = np.zeros(3)
+    fixed.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        elementwise(ADD_ONE, (3,)).run_into((np.ones(3),), (fixed,))
+    assert not fixed.any()
 
 
 @pytest.fixture
