@@ -45,7 +45,16 @@ def make(name: str, f: Any, args: tuple[Any, ...], jax: Any | None) -> harness.C
         calls["jax"] = lambda: theirs(*arrays)
         calls["jax, numpy in"] = lambda: theirs(*args)
         finish = dict.fromkeys(("jax", "jax, numpy in"), jax.block_until_ready)
+    for call in calls.values():
+        check(call(), f(*args))
     return harness.Case(name, calls, GOALS, finish)
+
+
+def check(got: Any, want: Any) -> None:
+    """The same structure and numbers as plain NumPy gives."""
+    assert ft.tree.structure(got) == ft.tree.structure(want)
+    for a, b in zip(ft.tree.leaves(got), ft.tree.leaves(want), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def cases() -> Iterator[harness.Case]:

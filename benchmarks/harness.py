@@ -24,6 +24,7 @@ from typing import Any
 Call = Callable[[], object]
 
 OURS = "functrace"
+NOISE = 1.3  # a median this many times its minimum is not to be trusted
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,20 @@ class Case:
 
 @dataclass
 class Result:
-    """The medians of a case, in seconds a call."""
+    """The medians and the minima of a case, in seconds a call."""
 
     case: Case
     medians: dict[str, float]
+    minima: dict[str, float]
 
-    def ratio(self, peer: str) -> float | None:
-        """Our time over the peer's, or None if one of the two was not measured."""
-        ours, theirs = self.medians.get(OURS), self.medians.get(peer)
+    def noisy(self) -> list[str]:
+        """Those whose median is far above their minimum: the machine was busy, run again."""
+        return [n for n, median in self.medians.items() if median > NOISE * self.minima[n]]
+
+    def ratio(self, peer: str, quiet: bool = False) -> float | None:
+        """Our median (``quiet``: minimum) over the peer's; None if one was not measured."""
+        times = self.minima if quiet else self.medians
+        ours, theirs = times.get(OURS), times.get(peer)
         return None if ours is None or theirs is None else ours / theirs
 
 
@@ -132,7 +139,8 @@ def measure(case: Case, options: Options) -> Result:
                 times[name].append(
                     sample(case.contenders[name], repeats[name], case.finish.get(name))
                 )
-    return Result(case, {name: statistics.median(ts) for name, ts in times.items()})
+    medians = {name: statistics.median(ts) for name, ts in times.items()}
+    return Result(case, medians, {name: min(ts) for name, ts in times.items()})
 
 
 # ---------------------------------------------------------------------------- reporting
@@ -158,7 +166,11 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def report(title: str, results: Sequence[Result]) -> str:
-    """Times and ratios (ours / theirs, below 1 we are faster); the goal is in brackets."""
+    """Medians and their ratios, ours / theirs: below 1 we are faster.
+
+    In brackets: the ratio of the minima, which other work on the machine disturbs least, and the
+    goal, which both ratios must hold. Rows too noisy to be quoted are listed below the table.
+    """
     names = list(dict.fromkeys(name for result in results for name in result.medians))
     others = [name for name in names if not name.startswith(OURS)]
     rows = [[title, *names, *(f"/ {name}" for name in others)]]
@@ -167,12 +179,17 @@ def report(title: str, results: Sequence[Result]) -> str:
         row += [seconds_text(result.medians[n]) if n in result.medians else "-" for n in names]
         for name in others:
             ratio, goal = result.ratio(name), result.case.goals.get(name)
-            text = "-" if ratio is None else f"{ratio:.2f}"
-            if ratio is not None and goal is not None:
-                text += f" (goal {goal:g}{'' if ratio <= goal else ' MISSED'})"
-            row.append(text)
+            quiet = result.ratio(name, quiet=True)
+            if ratio is None or quiet is None:
+                row.append("-")
+                continue
+            text = f"{ratio:.2f} ({quiet:.2f}"
+            if goal is not None:
+                text += f", goal {goal:g}{'' if max(ratio, quiet) <= goal else ' MISSED'}"
+            row.append(text + ")")
         rows.append(row)
-    return table(rows)
+    noise = [f"NOISY {r.case.name}: {', '.join(r.noisy())}" for r in results if r.noisy()]
+    return "\n".join([table(rows), *noise])
 
 
 def about() -> str:

@@ -13,8 +13,8 @@ import numpy as np
 import functrace
 from functrace import tree
 from functrace.config import config
-from functrace.core.jaxpr import eval_jaxpr
 from functrace.core.aval import typeof
+from functrace.core.jaxpr import eval_jaxpr
 from functrace.interpreters.staging import stage
 
 EPS = {"f": 1e-6, "c": 1e-6}

@@ -8,6 +8,7 @@ suit it, and no list of primitives is kept here.
 from __future__ import annotations
 
 import collections
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,8 @@ class Instruction:
         operands = []
         for i, operand in enumerate(sample.args):
             link = self.links[i % len(self.links)]
-            operands.append(operand if link < 0 else linked(operand, pool[link % len(pool)]))
+            fixed = link < 0 or (sample.diff is not True and i not in sample.diff)
+            operands.append(operand if fixed else linked(operand, pool[link % len(pool)]))
         primitive = PRIMITIVES[self.name]
         out = primitive.bind(*operands, **sample.params)
         return list(out) if primitive.multiple_results else [out]
@@ -223,10 +225,18 @@ def reference_stack(stack: Sequence[str]) -> list[str]:
     return [REFERENCE[name] for name in stack if name in REFERENCE]
 
 
-def stack_strategy() -> st.SearchStrategy[list[str]]:
-    """Return stacks of two or three transforms with at most two derivatives."""
-    stacks = st.lists(st.sampled_from(sorted(TRANSFORMS)), min_size=2, max_size=3)
-    return stacks.filter(lambda s: len(reference_stack(s)) <= 2)
+STACKS = [
+    stack
+    for n in (2, 3)
+    for stack in itertools.product(sorted(TRANSFORMS), repeat=n)
+    if len(reference_stack(stack)) <= 2
+]
+"""Stacks of two or three transforms with at most two derivatives."""
+
+
+def stack_strategy() -> st.SearchStrategy[tuple[str, ...]]:
+    """Return the stacks, the plainest first."""
+    return st.sampled_from(STACKS)
 
 
 def count(program: Program, stack: Sequence[str]) -> None:

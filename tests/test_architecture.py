@@ -36,8 +36,8 @@ OPS_ORDER = [
     "dimension_numbers", "nests", "families", "broadcasting", "creation", "logical", "bitwise",
     "arithmetic", "exponentials", "powers", "complexes", "rounding", "structural", "joining",
     "transcendental", "special",
-    "reductions", "cumulative", "sorting", "indexing", "scatter", "contraction", "convolution",
-    "windows", "dispatch", "promotion", "operators",
+    "reductions", "gather_numpy", "indexing", "scatter", "dynamic", "cumulative", "sorting",
+    "contraction", "convolution", "windows", "dispatch", "promotion", "operators",
 ]  # fmt: skip
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

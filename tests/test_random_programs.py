@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import zlib
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 import functrace as ft
@@ -21,18 +22,18 @@ FACTOR = int(os.environ.get("FUNCTRACE_RANDOM_PROGRAMS", "1"))
 SETTINGS = {
     "deadline": None,
     "database": None,
-    "derandomize": FACTOR == 1,
     "suppress_health_check": list(HealthCheck),
 }
 
 
 @pytest.mark.parametrize("name", rp.NAMES)
 def test_printed_source(name: str) -> None:
-    @settings(max_examples=18 * FACTOR, **SETTINGS)
+    @seed(zlib.crc32(name.encode()) + FACTOR)
+    @settings(max_examples=22 * FACTOR, **SETTINGS)
     @given(st.data())
     def run(data: st.DataObject) -> None:
         program = data.draw(rp.program_strategy(name))
-        stack = data.draw(rp.stack_strategy())
+        stack = ["jit", *data.draw(rp.stack_strategy())]
         rp.count(program, stack)
         with ft.config.override(backend="python"):
             rp.check(program, stack)
@@ -42,7 +43,8 @@ def test_printed_source(name: str) -> None:
 
 @pytest.mark.parametrize("name", rp.NAMES)
 def test_compiled(name: str) -> None:
-    @settings(max_examples=2 * FACTOR, **SETTINGS)
+    @seed(zlib.crc32(name.encode()) - FACTOR)
+    @settings(max_examples=3 * FACTOR, **SETTINGS)
     @given(st.data())
     def run(data: st.DataObject) -> None:
         program = data.draw(rp.program_strategy(name))

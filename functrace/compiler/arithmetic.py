@@ -342,6 +342,8 @@ class Arithmetic(ScalarCore):
         """A function of vecmath on real values; the builder adds the complex ones."""
         if name == "sqrt":
             return self.sqrt(args[0])
+        if any(a.dtype.kind != "f" or a.dtype != args[0].dtype for a in args):
+            raise TypeError(f"{name} of {[str(a.dtype) for a in args]}: needs floats of one dtype")
         wide = [a.wide if isinstance(a, Half) else scalar(a) for a in args]
         result = self._op("math", wide[0].dtype, *wide, attr=name)
         return self._half(result) if args[0].dtype == F16 else result

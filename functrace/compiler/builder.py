@@ -150,7 +150,7 @@ class Builder(BitOps):
         return super().math(name, *args)
 
     def pow_int(self, x: Value, y: Value) -> Value:
-        """Integer power for y >= 0, wrapping; 1 for negative y never happens by contract."""
+        """Integer power for y >= 0, wrapping. A negative y gives 1."""
         one, zero = self.const(1, x.dtype), self.const(0, y.dtype)
 
         def step(result: Value, power: Value, n: Value) -> list[Value]:
@@ -177,7 +177,12 @@ class Builder(BitOps):
 
     def loop(self, lo: Index, hi: Index, body: Body, step: int = 1) -> None:
         """`for i in range(lo, hi, step): body(i)`."""
-        self._for(lo, hi, (), lambda i: (body(i) and ()) or (), step, 0)
+
+        def run(i: Value) -> tuple[()]:
+            body(i)
+            return ()
+
+        self._for(lo, hi, (), run, step, 0)
 
     def _for(
         self, lo: Index, hi: Index, inits: Sequence[Value], body: Body, step: int, lanes: int
@@ -189,7 +194,7 @@ class Builder(BitOps):
         params = self._params(dtypes)
         index = self._fresh(I64)
         region = self._open()
-        out = _as_list(body(index, *unflatten(dtypes, params)))
+        out = as_values(body(index, *unflatten(dtypes, params)))
         self._close()
         region.yields = self._yields(dtypes, out, "fold")
         results = self._params(dtypes)
@@ -209,7 +214,7 @@ class Builder(BitOps):
             raise TypeError(f"while_: the condition is {pred.dtype}, not bool")
         test.yields = (pred,)
         region = self._open()
-        out = _as_list(body(*unflatten(dtypes, params)))
+        out = as_values(body(*unflatten(dtypes, params)))
         self._close()
         region.yields = self._yields(dtypes, out, "while_")
         results = self._params(dtypes)
@@ -219,12 +224,12 @@ class Builder(BitOps):
     def cond(self, pred: Value, then: Body, orelse: Body) -> list[Value]:
         """A real branch: the values of `then()` or of `orelse()`."""
         first = self._open()
-        out = _as_list(then())
+        out = as_values(then())
         self._close()
         dtypes = [v.dtype for v in out]
         first.yields = tuple(flatten(out))
         second = self._open()
-        other = _as_list(orelse())
+        other = as_values(orelse())
         self._close()
         second.yields = self._yields(dtypes, other, "cond")
         results = self._params(dtypes)
@@ -316,7 +321,8 @@ class Builder(BitOps):
         return self._out_extents[axis]
 
 
-def _as_list(out: Any) -> list[Value]:
+def as_values(out: Any) -> list[Value]:
+    """What a body returned as a list: nothing, one value or several."""
     if out is None:
         return []
     return [out] if isinstance(out, Value) else list(out)

@@ -16,6 +16,7 @@ CALL_SYMBOLS = [
     "PyErr_NoMemory",
     "PyErr_Occurred",
     "PyErr_CheckSignals",
+    "PyErr_Clear",
     "PyList_New",
     "PyList_SetItem",
     "PyTuple_New",
@@ -30,6 +31,7 @@ declare void @Py_IncRef(ptr)
 declare ptr @PyErr_NoMemory()
 declare ptr @PyErr_Occurred()
 declare i32 @PyErr_CheckSignals()
+declare void @PyErr_Clear()
 declare ptr @PyList_New(i64)
 declare i32 @PyList_SetItem(ptr, i64, ptr)
 declare ptr @PyTuple_New(i64)
@@ -110,10 +112,34 @@ loop:
   %is_array = icmp eq ptr %type, %array_type
   br i1 %is_array, label %array, label %other
 array:
-  %fits_row = call i1 @ft_fits(ptr %row, ptr %arg, i32 $READABLE)
-  br i1 %fits_row, label %data_of, label %no
+  %fits_row = call i1 @ft_fits(ptr %row, ptr %arg, i32 0)
+  br i1 %fits_row, label %layout, label %no
+layout:
+  %flags = ld i32 %arg + $ARRAY_FLAGS
+  %masked = and i32 %flags, $READABLE
+  %usable = icmp eq i32 %masked, $READABLE
+  br i1 %usable, label %data_of, label %copy
+copy:
+  ; Transposed, strided or misaligned: the call reads a copy, which lives until the block goes back.
+  %new_copy = ld ptr %p + $NEW_COPY
+  %copied = call ptr %new_copy(ptr %arg, i32 0)
+  %no_copy = icmp eq ptr %copied, null
+  br i1 %no_copy, label %forget, label %hold
+forget:
+  call void @PyErr_Clear()
+  br label %no
+hold:
+  %held = ld i64 %block + $HELD
+  %held_at = ld i64 %p + $HELD_OBJECTS
+  %held_rows = getelementptr i8, ptr %block, i64 %held_at
+  %held_p = getelementptr ptr, ptr %held_rows, i64 %held
+  store ptr %copied, ptr %held_p
+  %held1 = add i64 %held, 1
+  st i64 %held1 -> %block + $HELD
+  br label %data_of
 data_of:
-  %data = ld ptr %arg + $ARRAY_DATA
+  %source = phi ptr [%arg, %layout], [%copied, %hold]
+  %data = ld ptr %source + $ARRAY_DATA
   store ptr %data, ptr %place
   br label %next
 other:

@@ -58,7 +58,7 @@ class KernelMaker:
         self._buffers: dict[int, MemoryRef] = {}
         loads = {memory.slots[r.array] for r in group.loads()}
         stores = {memory.slots[a] for a in group.stores}
-        self._access = {s: "in" for s in loads}
+        self._access = dict.fromkeys(loads, "in")
         self._access.update({s: "inout" if s in loads else "out" for s in stores})
 
     def buffer(self, array: Array, access: str | None = None) -> MemoryRef:

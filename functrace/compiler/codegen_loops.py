@@ -9,12 +9,11 @@ from functrace.compiler.builder import ArrayRef, Index, MemoryRef
 from functrace.compiler.codegen import KernelMaker, StepCode, op_cost
 from functrace.compiler.kernel import I64, Value
 from functrace.compiler.lanes import lane_fold
-from functrace.compiler.plan import Array, Group, Memory, Op, Operand, Read, Number
+from functrace.compiler.plan import Array, Group, Memory, Number, Op, Operand, Read
 from functrace.compiler.schedule import (
     COLUMNS,
     STATIC_EXTENT,
     Access,
-    Key,
     Schedule,
     read_key,
     store_key,
@@ -29,7 +28,9 @@ _LIGHT = 8
 _ROW_BLOCK = 512
 #: Lines up to these lengths are folded by one, or by a few accumulators; longer ones in lanes.
 _TINY_LINE, _LONG_LINE = 16, 1024
-_SHORT_LANES = 8
+_SHORT_LANES = 4
+#: What tells the printer that a loop has few iterations.
+_FEW = 1
 
 Point = tuple[Value, ...]
 
@@ -125,9 +126,7 @@ class _LoopMaker(KernelMaker):
         ins, out = self.indexed_shapes[op]
         operands = [self.reader(op, k, x) for k, x in enumerate(op.operands)]
         with b.extents(ins, out):
-            result: Value = rule.pull(
-                b, index, operands, op.avals_in, op.avals_out[0], **op.params
-            )
+            result: Value = rule.pull(b, index, operands, op.avals_in, op.avals_out[0], **op.params)
         return result
 
     def reader(self, op: Op, k: int, operand: Operand) -> Callable[[Sequence[Index]], Value]:
@@ -149,8 +148,18 @@ class _LoopMaker(KernelMaker):
         if first == last:
             body(at)
             return
-        bounds = (self.b.lo, self.b.hi) if first == 0 else (0, self.trips(first))
-        self.b.loop(*bounds, lambda i: self.nest(first + 1, last, (*at, i), body))
+        lo, hi = (self.b.lo, self.b.hi) if first == 0 else (0, self.trips(first))
+        outer = self.holds_loops(first)
+        self.loop(lo, hi, lambda i: self.nest(first + 1, last, (*at, i), body), outer)
+
+    def loop(self, lo: Index, hi: Index, body: Callable[[Value], None], few: bool = False) -> None:
+        """Emit a loop; one of few iterations, or of a tiny program, is not worth SIMD code."""
+        lanes = _FEW if few or self.plan.tiny else 0
+        self.b._for(lo, hi, (), lambda i: body(i) or (), 1, lanes)  # type: ignore[func-returns-value]
+
+    def holds_loops(self, level: int) -> bool:
+        """Whether a loop still holds another one when LLVM has unrolled what is static."""
+        return any(not x.static for x in self.plan.loops[level + 1 :])
 
     # --- maps ---
 
@@ -259,13 +268,15 @@ class _LoopMaker(KernelMaker):
                 out += self.combine(accs[lane * width : (lane + 1) * width], xs)
             return out
 
-        flat = b.fold(0, whole, self.identities() * lanes, several, lanes)
+        flat = b._for(0, whole, self.identities() * lanes, several, lanes, _FEW)
         parts = [flat[k : k + width] for k in range(0, len(flat), width)]
         if lanes > 1:
-            one = b.fold(
-                whole, n, parts[0], lambda i, *accs: self.combine(accs, element(i))
-            )
-            parts[0] = one
+
+
+            def one(i: Value, *accs: Value) -> list[Value]:
+                return self.combine(accs, element(i))
+
+            parts[0] = b._for(whole, n, parts[0], one, 1, _FEW)
         while len(parts) > 1:
             half = len(parts) // 2
             parts = [self.combine(parts[k], parts[k + half]) for k in range(half)]
@@ -284,7 +295,7 @@ class _LoopMaker(KernelMaker):
                 for ref, x in zip(block, self.element((*at, b.add(base, i)))):
                     ref.store(i, x)
 
-            b.loop(0, width, one)
+            self.loop(0, width, one)
             line = self.line_fold(width, _ROW_BLOCK, lambda i: [ref.load(i) for ref in block])
             return self.combine(carried, line)
 
@@ -308,14 +319,12 @@ class _LoopMaker(KernelMaker):
         else:
             self.nest(0, inner, (), lambda at: b.loop(0, n, lambda j: block(at, j), COLUMNS))
 
-    def column_block(
-        self, at: Point, base: Value, width: Index, accs: Sequence[MemoryRef]
-    ) -> None:
+    def column_block(self, at: Point, base: Value, width: Index, accs: Sequence[MemoryRef]) -> None:
         b = self.b
         starts = self.identities()
 
-        def each(body: Callable[[Value], None]) -> None:
-            b.loop(0, width, body)
+        def each(body: Callable[[Value], None], few: bool) -> None:
+            self.loop(0, width, body, few)
 
         def start(j: Value) -> None:
             for acc, value in zip(accs, starts):
@@ -329,16 +338,16 @@ class _LoopMaker(KernelMaker):
                 for acc, value in zip(accs, self.combine([a.load(j) for a in accs], xs)):
                     acc.store(j, value)
 
-            each(one)
+            each(one, False)
 
-        each(start)
+        each(start, True)
         self.reduced_nest(len(at) + 1, at, one_row)
-        each(lambda j: self.epilogue((*at, b.add(base, j)), [a.load(j) for a in accs]))
+        light = sum(map(op_cost, self.group.epilogue)) <= _LIGHT
+        each(lambda j: self.epilogue((*at, b.add(base, j)), [a.load(j) for a in accs]), light)
 
     def reduced_nest(self, level: int, at: Point, body: Callable[[Point], None]) -> None:
         if level == len(self.plan.loops):
             body(at)
             return
-        self.b.loop(
-            0, self.trips(level), lambda i: self.reduced_nest(level + 1, (*at, i), body)
-        )
+        trips = self.trips(level)
+        self.loop(0, trips, lambda i: self.reduced_nest(level + 1, (*at, i), body), True)

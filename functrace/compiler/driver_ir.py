@@ -58,7 +58,7 @@ class Header(IntEnum):
     TEMPLATE, SLOTS, BLOCK_BYTES, FIXUPS, FIXUP_COUNT = range(6, 11)
     FREE, FREE_COUNT, FREE_LIMIT, RESULT, RELEASE_GIL = range(11, 16)
     ARRAY_TYPE, NEW_ARRAY, NEW_SCALAR, TRUE, FALSE, OUTPUT_OBJECTS = range(16, 22)
-    SET_HANDLER, HANDLER, CONSTANTS, CONSTANT_ROWS = range(22, 26)
+    SET_HANDLER, HANDLER, CONSTANTS, CONSTANT_ROWS, NEW_COPY, HELD_OBJECTS = range(22, 28)
 
 
 class InputWord(IntEnum):
@@ -77,7 +77,7 @@ class OutputWord(IntEnum):
 class Block(IntEnum):
     """Byte offsets in a call's block of memory; the frame follows, then cells, then the arena."""
 
-    NEXT, RAW = 0, 8
+    NEXT, RAW, HELD = 0, 8, 16
     CELL = 64
     FRAME = 64 + CELL_BYTES
 
@@ -252,8 +252,25 @@ make:
   ret ptr %new
 }
 
+; Give a block back, and the argument copies that the call read.
 define void @ft_block_give(ptr %p, ptr %block) {
 entry:
+  %held = ld i64 %block + $HELD
+  st i64 0 -> %block + $HELD
+  %held_at = ld i64 %p + $HELD_OBJECTS
+  %held_rows = getelementptr i8, ptr %block, i64 %held_at
+  br label %release
+release:
+  %k = phi i64 [0, %entry], [%k1, %let_go]
+  %holds = icmp slt i64 %k, %held
+  br i1 %holds, label %let_go, label %shelve
+let_go:
+  %held_p = getelementptr ptr, ptr %held_rows, i64 %k
+  %object = load ptr, ptr %held_p
+  call void @Py_DecRef(ptr %object)
+  %k1 = add i64 %k, 1
+  br label %release
+shelve:
   %count = ld i64 %p + $FREE_COUNT
   %limit = ld i64 %p + $FREE_LIMIT
   %full = icmp sge i64 %count, %limit

@@ -12,8 +12,15 @@ from collections.abc import Iterator, Sequence
 from functrace.compiler import vecmath
 from functrace.compiler.emit_llvm_extern import call_attribute, wrapper
 from functrace.compiler.emit_llvm_extern import definitions as extern_definitions
-from functrace.compiler.emit_llvm_lanes import LanePrinter, fits, storage_type, vector
+from functrace.compiler.emit_llvm_lanes import (
+    LanePrinter,
+    fits,
+    storage_type,
+    straight,
+    vector,
+)
 from functrace.compiler.emit_llvm_ops import declarations, llvm_op, llvm_type
+from functrace.compiler.independence import independent_lanes
 from functrace.compiler.kernel import (
     ERROR_SLOT,
     FAIL_KINDS,
@@ -108,6 +115,15 @@ class _Metadata:
             self._hints[text] = self.add(text)
         return self._hints[text]
 
+    def short(self) -> str:
+        """A loop of few iterations: neither unrolled nor vectorised."""
+        hints = (
+            self.hint('!"llvm.loop.vectorize.width", i32 1'),
+            self.hint('!"llvm.loop.interleave.count", i32 1'),
+            self.hint('!"llvm.loop.unroll.disable"'),
+        )
+        return self.add(", ".join(("!self", *hints)), distinct=True)
+
     def plain(self) -> str:
         """A loop of unknown length: unrolled copies of it cost compile time and gain little."""
         hint = self.hint('!"llvm.loop.unroll.runtime.disable"')
@@ -122,6 +138,9 @@ class _Printer:
         self.wanted = wanted
         self.lines: list[str] = []
         self.block = "entry"
+        self.copy = 0
+        self.renamed: dict[int, str] = {}
+        self._copies = 0
         self._labels = 0
         self._temps = 0
 
@@ -141,7 +160,15 @@ class _Printer:
         return f"%t{self._temps}"
 
     def value(self, v: Scalar) -> str:
-        return literal(v) if isinstance(v, Const) else f"%v{v.id}"
+        if isinstance(v, Const):
+            return literal(v)
+        return self.renamed.get(v.id, f"%v{v.id}")
+
+    def define(self, v: Scalar) -> str:
+        """The name of a new value; a body that is printed twice has its own names each time."""
+        if self.copy:
+            self.renamed[v.id] = f"%c{self.copy}.{v.id}"
+        return self.value(v)
 
     def typed(self, v: Scalar) -> str:
         return f"{llvm_type(v.dtype)} {self.value(v)}"
@@ -172,7 +199,7 @@ class _Printer:
             raise TypeError(f"{type(stmt).__name__} may not occur in a scalar function")
 
     def op(self, op: Op) -> None:
-        result = f"%v{op.result.id}"
+        result = self.define(op.result)
         if op.attr:
             args = ", ".join(self.typed(a) for a in op.args)
             kind = llvm_type(op.result.dtype)
@@ -193,14 +220,46 @@ class _Printer:
 
     def for_loop(self, loop: For) -> None:
         if fits(loop):
-            LanePrinter(self, loop.lanes).loop(loop)
+            LanePrinter(self, loop.lanes).loop(loop.body, loop.index, self.value(loop.lo))
             return
+        lanes = 0 if self.copy else independent_lanes(loop)
+        if lanes and straight(loop.body, lanes):
+            self.simd_loop(loop, lanes)
+        else:
+            self.scalar_loop(loop, self.value(loop.lo), self.loop_hint(loop))
+
+    def simd_loop(self, loop: For, lanes: int) -> None:
+        """Whole vectors of iterations, then the rest one by one."""
+        head, body, done = self.fresh_labels("simd", "vector", "rest")
+        lo, hi, before, i = self.value(loop.lo), self.value(loop.hi), self.block, self.temp()
+        self.emit(f"{i}.count = sub i64 {hi}, {lo}")
+        self.emit(f"{i}.whole = and i64 {i}.count, {-lanes}")
+        self.emit(f"{i}.end = add i64 {lo}, {i}.whole")
+        self.emit(f"br label %{head}")
+        self.label(head)
+        self.emit(f"{i} = phi i64 [ {lo}, %{before} ], [ {i}.next, %{body} ]")
+        self.emit(f"{i}.go = icmp slt i64 {i}, {i}.end")
+        self.emit(f"br i1 {i}.go, label %{body}, label %{done}")
+        self.label(body)
+        self._copies += 1
+        self.copy, outer = self._copies, dict(self.renamed)
+        LanePrinter(self, lanes).loop(loop.body, loop.index, i)
+        self.copy, self.renamed = 0, outer
+        self.emit(f"{i}.next = add nsw i64 {i}, {lanes}")
+        self.emit(f"br label %{head}, !llvm.loop {self.metadata.short()}")
+        self.label(done)
+        # With fewer than one iteration `whole` may be negative, and the rest starts at lo.
+        self.emit(f"{i}.some = icmp sgt i64 {i}.whole, 0")
+        self.emit(f"{i}.from = select i1 {i}.some, i64 {i}.end, i64 {lo}")
+        self.scalar_loop(loop, f"{i}.from", f", !llvm.loop {self.metadata.short()}")
+
+    def scalar_loop(self, loop: For, lo: str, hint: str) -> None:
         head, body, latch, done = self.fresh_labels("head", "body", "latch", "done")
         before = self.block
         index = f"%v{loop.index.id}"
         self.emit(f"br label %{head}")
         self.label(head)
-        self.phi(loop.index, (self.value(loop.lo), before), (f"{index}.next", latch))
+        self.phi(loop.index, (lo, before), (f"{index}.next", latch))
         carried = zip(loop.params, loop.inits, loop.body.yields, strict=True)
         for param, init, out in carried:
             self.phi(param, (self.value(init), before), (self.value(out), latch))
@@ -212,11 +271,13 @@ class _Printer:
         self.emit(f"br label %{latch}")
         self.label(latch)
         self.emit(f"{index}.next = add nsw i64 {index}, {loop.step}")
-        self.emit(f"br label %{head}{self.loop_hint(loop)}")
+        self.emit(f"br label %{head}{hint}")
         self.label(done)
         self.copies(loop.results, loop.params, head)
 
     def loop_hint(self, loop: For) -> str:
+        if loop.lanes == 1:
+            return f", !llvm.loop {self.metadata.short()}"
         if isinstance(loop.lo, Const) and isinstance(loop.hi, Const):
             return ""
         return f", !llvm.loop {self.metadata.plain()}"
@@ -387,7 +448,7 @@ class _KernelPrinter(_Printer):
 
     def load(self, stmt: Load) -> None:
         pointer, rest = self.address(stmt.memory, stmt.index, stmt.part)
-        kind, name = stmt.memory.dtype.kind, f"%v{stmt.result.id}"
+        kind, name = stmt.memory.dtype.kind, self.define(stmt.result)
         stored = storage_type(stmt.memory.dtype)
         if stored == llvm_type(stmt.result.dtype):
             self.emit(f"{name} = load {stored}, ptr {pointer}{rest}")

@@ -7,7 +7,7 @@ printed as a scalar), affine (an index `base + step * lane` with a constant step
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from functrace.compiler import vecmath
@@ -39,6 +39,8 @@ class Host(Protocol):
     def temp(self) -> str: ...
 
     def value(self, v: Scalar) -> str: ...
+
+    def define(self, v: Scalar) -> str: ...
 
     def stmt(self, stmt: Stmt) -> None: ...
 
@@ -88,7 +90,6 @@ class LanePrinter:
         self.mask = mask or vector_literal("i1", "true", lanes)
         self.vectors: set[int] = set()
         self.affine: dict[int, tuple[str, int]] = {}
-        self.renamed: dict[int, str] = {}
         self._made: dict[str, str] = {}
 
     # ---- values --------------------------------------------------------------------------------
@@ -100,7 +101,7 @@ class LanePrinter:
         """`v` as a vector."""
         if not isinstance(v, Const):
             if v.id in self.vectors:
-                return self.renamed.get(v.id, f"%v{v.id}")
+                return self.host.value(v)
             if v.id in self.affine:
                 return self._indices(v)
         kind, text = llvm_type(v.dtype), self.host.value(v)
@@ -135,10 +136,10 @@ class LanePrinter:
 
     # ---- statements ----------------------------------------------------------------------------
 
-    def loop(self, loop: For) -> None:
-        """Print the whole loop."""
-        self.affine[loop.index.id] = (self.host.value(loop.lo), 1)
-        self.region(loop.body)
+    def loop(self, body: Region, index: Scalar, first: str) -> None:
+        """Print the iterations from index `first` on, one a lane."""
+        self.affine[index.id] = (first, 1)
+        self.region(body)
 
     def region(self, region: Region) -> None:
         skip = False
@@ -165,7 +166,7 @@ class LanePrinter:
         if op.result.dtype == I64 and self._affine(op):
             return
         args = [self.use(a) for a in op.args]
-        result = f"%v{op.result.id}"
+        result = self.host.define(op.result)
         self.vectors.add(op.result.id)
         if op.attr:
             self.call(op, result, args)
@@ -224,7 +225,8 @@ class LanePrinter:
         for result, yes, other in zip(stmt.results, *picked, strict=True):
             kind = vector(llvm_type(result.dtype), self.lanes)
             self.vectors.add(result.id)
-            self.host.emit(f"%v{result.id} = select {wide} {pred}, {kind} {yes}, {kind} {other}")
+            name = self.host.define(result)
+            self.host.emit(f"{name} = select {wide} {pred}, {kind} {yes}, {kind} {other}")
 
     # ---- memory --------------------------------------------------------------------------------
 
@@ -233,7 +235,7 @@ class LanePrinter:
             self.host.stmt(stmt)
             return
         stored = storage_type(stmt.memory.dtype)
-        name = f"%v{stmt.result.id}"
+        name = self.host.define(stmt.result)
         self.vectors.add(stmt.result.id)
         raw = name if stored == llvm_type(stmt.result.dtype) else self.host.temp()
         if self.affine.get(stmt.index.id, ("", 0))[1] == 1:
@@ -256,8 +258,8 @@ class LanePrinter:
             return
         both = self.host.temp()
         self.host.emit(f"{both} = load {wide}, ptr {pointer}{rest}")
-        picks = ", ".join(f"i32 {2 * k + stmt.part}" for k in range(self.lanes))
-        self.host.emit(f"{raw} = shufflevector {wide} {both}, {wide} poison, <{picks}>")
+        picks = numbers(2 * k + stmt.part for k in range(self.lanes))
+        self.host.emit(f"{raw} = shufflevector {wide} {both}, {wide} poison, {picks}")
 
     def _pointer(
         self, memory: Buffer | Local, base: str, parts: int, stored: str
@@ -321,10 +323,8 @@ class LanePrinter:
 
     def _interleave(self, values: Sequence[str], stored: str) -> tuple[str, str]:
         narrow, out, n = vector(stored, self.lanes), self.host.temp(), self.lanes
-        picks = ", ".join(f"i32 {k}, i32 {k + n}" for k in range(n))
-        self.host.emit(
-            f"{out} = shufflevector {narrow} {values[0]}, {narrow} {values[1]}, <{picks}>"
-        )
+        picks = numbers(k // 2 + (k % 2) * n for k in range(2 * n))
+        self.host.emit(f"{out} = shufflevector {narrow} {values[0]}, {narrow} {values[1]}, {picks}")
         return out, vector(stored, 2 * n)
 
     def _to_store(self, v: Scalar, stored: str) -> str:
@@ -340,6 +340,12 @@ class LanePrinter:
 def vector_literal(kind: str, text: str, lanes: int) -> str:
     """A vector constant of equal elements."""
     return f"<{', '.join([f'{kind} {text}'] * lanes)}>"
+
+
+def numbers(values: Iterable[int]) -> str:
+    """A typed vector of int32 constants, as shuffles take them."""
+    items = [f"i32 {v}" for v in values]
+    return f"<{len(items)} x i32> <{', '.join(items)}>"
 
 
 def storage_type(dtype: DType) -> str:

@@ -46,12 +46,13 @@ class _Fuser:
     def __init__(self) -> None:
         self.groups: list[Group] = []
         self.alive: list[bool] = []
+        #: What each group reads from memory.
+        self.arrays: list[set[Array]] = []
         #: All groups each group depends on; and those whose results it reads as no point does.
         self.deps: list[int] = []
         self.hard: list[int] = []
         self.home: dict[Array, int] = {}
         self.role: dict[Array, str] = {}
-        self.arrays: list[set[Array]] = []
         self.by_space: dict[Shape, list[int]] = {}
 
     def place(self, op: Op) -> None:
@@ -181,15 +182,15 @@ class _Fuser:
             group.folds.append(op)
         else:
             (group.body if role == BODY else group.epilogue).append(op)
-        self.arrays[g].update(op.outs)
         for out in op.outs:
             self.home[out] = g
             self.role[out] = role
         added = 0
         for k, operand in enumerate(op.operands):
             if isinstance(operand, Read):
-                self.arrays[g].add(operand.array)
                 maker = self.home.get(operand.array)
+                if maker != g:
+                    self.arrays[g].add(operand.array)
                 if maker is not None and maker != g:
                     added |= self.deps[maker] | 1 << maker
                     if not self.is_soft(op, k) or self.role[operand.array] != BODY:
@@ -244,7 +245,9 @@ class _Fuser:
         for op in x.ops:
             for out in op.outs:
                 self.home[out] = into
-        self.arrays[into] |= self.arrays[gone]
+        self.arrays[into] = {
+            a for a in self.arrays[into] | self.arrays[gone] if self.home.get(a) != into
+        }
         self.alive[gone] = False
         bits = 1 << gone | 1 << into
         self.hard[into] = (self.hard[into] | self.hard[gone]) & ~bits
@@ -260,6 +263,7 @@ class _Fuser:
     # --- the result ---
 
     def finish(self, program: ArrayProgram) -> list[Group]:
+        self.sink_epilogues(program)
         wanted = self.wanted(program)
         order = self.order()
         groups = []
@@ -271,6 +275,40 @@ class _Fuser:
             group.stores = [a for op in group.ops for a in op.outs if a in wanted]
             groups.append(group)
         return groups
+
+    def sink_epilogues(self, program: ArrayProgram) -> None:
+        """Move what follows a fold into the only group that reads it, if that is a map.
+
+        Then the fold stores one array, and the map is one that other programs have too.
+        """
+        readers: dict[Array, set[int]] = {o.array: {-1} for o in program.outputs}
+        for op in program.ops:
+            for read in op.reads:
+                readers.setdefault(read.array, set()).add(op.index)
+        place = {op.index: self.home[op.outs[0]] for op in program.ops}
+        for group in self.groups:
+            for op in reversed(group.epilogue if self.alive[group.index] else []):
+                homes = {place.get(i, -1) for i in readers.get(op.outs[0], set())}
+                if len(homes) == 1 and self.can_sink(op, group, *homes):
+                    (target,) = homes
+                    group.epilogue.remove(op)
+                    self.groups[target].body.append(op)
+                    place[op.index] = self.home[op.outs[0]] = target
+
+    def can_sink(self, op: Op, group: Group, target: int) -> bool:
+        if target < 0 or target == group.index or not isinstance(op.lowering, Elementwise):
+            return False
+        to = self.groups[target]
+        if to.kind != "loop" or to.folds or to.space != group.kept:
+            return False
+        (out,) = op.outs
+        soft = all(
+            self.is_soft(reader, k)
+            for reader in to.body
+            for k, x in enumerate(reader.operands)
+            if isinstance(x, Read) and x.array is out
+        )
+        return soft and len(self.arrays[target]) + len(op.operands) <= _MOST_ARRAYS
 
     def wanted(self, program: ArrayProgram) -> set[Array]:
         """Return the arrays that have to be in memory."""

@@ -302,7 +302,11 @@ class Region:
 
 @dataclass(eq=False, slots=True)
 class For(Stmt):
-    """`for i in range(lo, hi, step)` with carried values; `lanes` > 0 asks for that SIMD width."""
+    """`for i in range(lo, hi, step)` with carried values.
+
+    `lanes` > 1: its iterations are independent of each other, to be run as so many SIMD lanes;
+    1: there are few iterations, which aren't worth more code; 0: nothing is known.
+    """
 
     lo: Scalar
     hi: Scalar

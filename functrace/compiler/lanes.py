@@ -9,12 +9,16 @@ into one SIMD operation and the lanes into registers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from functrace.compiler.builder import Builder, Index, MemoryRef, _as_list
-from functrace.compiler.kernel import Value
+from functrace.compiler.builder import Builder, Index, MemoryRef, as_values
+from functrace.compiler.kernel import I64, Scalar, Value
 
-LANES = 32
+# How many bytes of partial results there are, at most 32 of them: two of the widest registers,
+# four of those most machines have.
+LANE_BYTES = 128
+MOST_LANES = 32
 SHORT = 16
 BLOCK_CHUNKS = 64
 _STATIC = 4
@@ -30,7 +34,7 @@ def lane_fold(
     identity: Value | Sequence[Value],
     combine: Callable[..., Any],
     element: Callable[[Value], Any],
-    lanes: int = LANES,
+    lanes: int = 0,
 ) -> Any:
     """Reduce `element(i)` for i in range(lo, hi) with `combine(acc, x)`.
 
@@ -41,53 +45,28 @@ def lane_fold(
         identity: the neutral value, or a list of them (then `combine` and `element` take and
             return lists). -0.0 is the exact identity of float sums of at least one element.
         combine: associative up to rounding.
-        element: the value of one index; it is read once per index.
-        lanes: how many partial results, a power of two.
+        element: the value of one index; it is built several times, and read once per index.
+        lanes: how many partial results, a power of two; 0 lets the widest dtype decide.
 
     Returns:
         One value, or a list if `identity` is one.
     """
     if isinstance(identity, Value):
-        out = _fold(
-            b,
-            lo,
-            hi,
-            [identity],
-            lambda acc, x: [combine(acc[0], x[0])],
-            lambda i: [element(i)],
-            lanes,
-        )
-        return out[0]
-    return _fold(
+        one = lane_fold(b, lo, hi, [identity], lambda p, q: [combine(p[0], q[0])], element, lanes)
+        return one[0]
+    start = list(identity)
+    lanes = lanes or min(MOST_LANES, LANE_BYTES // max(v.dtype.itemsize for v in start))
+    fold = _Fold(
         b,
-        lo,
-        hi,
-        list(identity),
-        lambda acc, x: _as_list(combine(acc, x)),
-        lambda i: _as_list(element(i)),
+        b._index(lo),
+        b._index(hi),
+        start,
+        lambda acc, x: as_values(combine(acc, x)),
+        lambda i: as_values(element(i)),
         lanes,
     )
-
-
-def _fold(
-    b: Builder,
-    lo: Index,
-    hi: Index,
-    identity: list[Value],
-    combine: Combine,
-    element: Element,
-    lanes: int,
-) -> list[Value]:
-    start, stop = b._index(lo), b._index(hi)
-    count = b.sub(stop, start)
-
-    def straight() -> list[Value]:
-        return b.fold(start, stop, identity, lambda i, *acc: combine(list(acc), element(i)))
-
-    def wide() -> list[Value]:
-        return _wide(b, start, stop, identity, combine, element, lanes)
-
-    return b.cond(b.lt(count, b.const(SHORT, count.dtype)), straight, wide)
+    short = b.lt(b.sub(fold.hi, fold.lo), b.const(SHORT, I64))
+    return b.cond(short, fold.straight, fold.wide)
 
 
 class _Lanes:
@@ -106,65 +85,79 @@ class _Lanes:
             ref.store(lane, v)
 
     def each(self, body: Callable[[Value], list[Value]], count: int | None = None) -> None:
+        """`self[lane] = body(lane)` for all lanes, or the first `count`."""
         n = self.lanes if count is None else count
         self.b._for(0, n, (), lambda lane: self.put(lane, body(lane)), 1, n)
 
 
-def _wide(
-    b: Builder,
-    start: Value,
-    stop: Value,
-    identity: list[Value],
-    combine: Combine,
-    element: Element,
-    lanes: int,
-) -> list[Value]:
-    total, part = _Lanes(b, identity, lanes), _Lanes(b, identity, lanes)
-    total.each(lambda lane: identity)
-    chunk, block = b.const(lanes, stop.dtype), b.const(lanes * BLOCK_CHUNKS, stop.dtype)
-    count = b.sub(stop, start)
-    chunks = b.index_div(count, chunk)
-    blocks = b.index_div(b.add(count, b.sub(block, b.const(1, stop.dtype))), block)
+@dataclass
+class _Fold:
+    b: Builder
+    lo: Scalar
+    hi: Scalar
+    identity: list[Value]
+    combine: Combine
+    element: Element
+    lanes: int
 
-    def one_chunk(base: Value) -> None:
-        part.each(lambda lane: combine(part.get(lane), element(b.add(base, lane))))
+    def straight(self) -> list[Value]:
+        """One after the other: few elements."""
 
-    def one_block(k: Value) -> None:
-        part.each(lambda lane: identity)
-        first = b.mul(k, b.const(BLOCK_CHUNKS, k.dtype))
-        last = b.minimum(chunks, b.add(first, b.const(BLOCK_CHUNKS, k.dtype)))
-        b.loop(first, last, lambda c: one_chunk(b.add(start, b.mul(c, chunk))))
-        total.each(lambda lane: combine(total.get(lane), part.get(lane)))
+        def body(i: Value, *acc: Value) -> list[Value]:
+            return self.combine(list(acc), self.element(i))
 
-    b.loop(0, blocks, one_block)
-    # The rest goes lane by lane into a copy: a variable lane would keep `total` in memory.
-    tail = _Lanes(b, identity, lanes)
-    tail.each(total.get)
-    rest = b.add(start, b.mul(chunks, chunk))
+        return self.b._for(self.lo, self.hi, self.identity, body, 1, 1)
 
-    def one_more(i: Value) -> None:
-        lane = b.sub(i, rest)
-        tail.put(lane, combine(tail.get(lane), element(i)))
+    def wide(self) -> list[Value]:
+        b = self.b
+        total, part = (_Lanes(b, self.identity, self.lanes) for _ in range(2))
+        total.each(lambda lane: self.identity)
+        count = b.sub(self.hi, self.lo)
+        size = self.lanes * BLOCK_CHUNKS
+        chunks = b.index_div(count, b.const(self.lanes, I64))
+        blocks = b.index_div(b.add(count, b.const(size - 1, I64)), b.const(size, I64))
 
-    b.loop(rest, stop, one_more)
-    half = lanes // 2
-    while half >= _STATIC:
-        tail.each(_halving(b, tail, combine, half), half)
-        half //= 2
-    rows = [tail.get(b.const(k, stop.dtype)) for k in range(2 * half)]
-    while half:
-        rows = [combine(rows[k], rows[k + half]) for k in range(half)]
-        half //= 2
-    return rows[0]
+        def one_chunk(c: Value) -> None:
+            base = b.add(self.lo, b.mul(c, b.const(self.lanes, I64)))
+            part.each(lambda lane: self.combine(part.get(lane), self.element(b.add(base, lane))))
 
+        def one_block(k: Value) -> None:
+            part.each(lambda lane: self.identity)
+            first = b.mul(k, b.const(BLOCK_CHUNKS, I64))
+            last = b.minimum(chunks, b.add(first, b.const(BLOCK_CHUNKS, I64)))
+            b.loop(first, last, one_chunk)
+            total.each(lambda lane: self.combine(total.get(lane), part.get(lane)))
 
-def _halving(
-    b: Builder, lanes: _Lanes, combine: Combine, half: int
-) -> Callable[[Value], list[Value]]:
-    """One level of the tree: lane k takes in lane k + half."""
+        b.loop(0, blocks, one_block)
+        return self.rest(total, b.add(self.lo, b.mul(chunks, b.const(self.lanes, I64))))
 
-    def level(lane: Value) -> list[Value]:
-        other = b.add(lane, b.const(half, lane.dtype))
-        return combine(lanes.get(lane), lanes.get(other))
+    def rest(self, total: _Lanes, first: Value) -> list[Value]:
+        """The elements that fill no chunk, lane by lane, then the tree."""
+        b = self.b
+        # They go into a copy: a lane that varies would keep `total` in memory.
+        tail = _Lanes(b, self.identity, self.lanes)
+        tail.each(total.get)
 
-    return level
+        def one(i: Value) -> None:
+            lane = b.sub(i, first)
+            tail.put(lane, self.combine(tail.get(lane), self.element(i)))
+
+        b._for(first, self.hi, (), one, 1, 1)
+        return self.tree(tail)
+
+    def tree(self, tail: _Lanes) -> list[Value]:
+        """Lane k takes in lane k + half, while there is a half."""
+        b, half = self.b, self.lanes // 2
+
+        def level(lane: Value) -> list[Value]:
+            other = b.add(lane, b.const(half, I64))
+            return self.combine(tail.get(lane), tail.get(other))
+
+        while half >= _STATIC:
+            tail.each(level, half)
+            half //= 2
+        rows = [tail.get(b.const(k, I64)) for k in range(2 * half)]
+        while half:
+            rows = [self.combine(rows[k], rows[k + half]) for k in range(half)]
+            half //= 2
+        return rows[0]

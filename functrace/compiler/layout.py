@@ -37,7 +37,7 @@ _ALIGN = 64
 #: Room for one scalar of any dtype.
 _CELL = 16
 _FROM_NUMPY: tuple[Header, ...] = (Header.ARRAY_TYPE, Header.NEW_ARRAY, Header.NEW_SCALAR)
-_FROM_NUMPY += (Header.SET_HANDLER, Header.HANDLER)
+_FROM_NUMPY += (Header.NEW_COPY, Header.SET_HANDLER, Header.HANDLER)
 
 
 def address_of(array: np.ndarray[Any, Any]) -> int:
@@ -125,6 +125,7 @@ def lay_out(
         Header.RESULT: RESULTS[result],
         Header.RELEASE_GIL: int(release_gil),
         Header.OUTPUT_OBJECTS: block.objects_at,
+        Header.HELD_OBJECTS: block.held_at,
         Header.TRUE: id(True),
         Header.FALSE: id(False),
         **{word: api.get(word.name.lower(), 0) for word in _FROM_NUMPY},
@@ -145,6 +146,7 @@ def lay_out(
 @dataclass(frozen=True, slots=True)
 class _BlockPlan:
     objects_at: int
+    held_at: int
     input_cells: tuple[int, ...]
     fixups: tuple[tuple[int, int], ...]
     size: int
@@ -157,9 +159,10 @@ def _plan_block(
     temporaries: Sequence[tuple[int, int]],
     arena_bytes: int,
 ) -> _BlockPlan:
-    """Place what a call's memory holds: frame, result objects, scalar cells, arena."""
+    """Place what a call's memory holds: frame, objects, scalar cells, arena."""
     objects_at = Block.FRAME + 8 * n_slots
-    cell = aligned(objects_at + 8 * len(outputs), _CELL)
+    held_at = objects_at + 8 * len(outputs)
+    cell = aligned(held_at + 8 * len(inputs), _CELL)
     input_cells = tuple(cell + _CELL * k for k in range(len(inputs)))
     cell += _CELL * len(inputs)
     fixups = [(ERROR_SLOT, int(Block.CELL))]
@@ -169,7 +172,8 @@ def _plan_block(
             cell += _CELL
     arena = aligned(cell)
     fixups += [(slot, arena + offset) for slot, offset in temporaries]
-    return _BlockPlan(objects_at, input_cells, tuple(fixups), aligned(arena + arena_bytes))
+    size = aligned(arena + arena_bytes)
+    return _BlockPlan(objects_at, held_at, input_cells, tuple(fixups), size)
 
 
 def _free_limit(block_bytes: int) -> int:

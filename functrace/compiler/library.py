@@ -1,4 +1,4 @@
-"""Library groups -> steps: matrix products by BLAS, with transposes and strides as its arguments."""
+"""Library groups -> steps: matrix products by BLAS; transposes and strides are its arguments."""
 
 from __future__ import annotations
 

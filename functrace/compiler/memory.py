@@ -6,9 +6,13 @@ element-wise step writes takes the place of an operand of the same shape which d
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import numpy as np
+
 from functrace.compiler.plan import Array, ArrayProgram, Group, Memory
 from functrace.core.lowering import Indexed, Nest
-from functrace.core.aval import ShapedArray
 
 __all__ = ["check_memory", "place_arrays"]
 
@@ -46,9 +50,7 @@ class _Placer:
                 self.last[array] = group.index
         for group in self.groups:
             self.place_group(group)
-        return Memory(
-            self.slots, self.next_slot, self.offsets, self.top, self.scratch, self.reused
-        )
+        return Memory(self.slots, self.next_slot, self.offsets, self.top, self.scratch, self.reused)
 
     def place_group(self, group: Group) -> None:
         dying = [
@@ -106,10 +108,10 @@ class _Placer:
 def _scratch_bytes(group: Group) -> list[int]:
     if group.kind == "loop":
         return []
-    return [ShapedArray(s, d).size * d.itemsize for s, d in scratch_arrays(group)]
+    return [math.prod(s) * np.dtype(d).itemsize for s, d in scratch_arrays(group)]
 
 
-def scratch_arrays(group: Group) -> list[tuple[tuple[int, ...], object]]:
+def scratch_arrays(group: Group) -> list[tuple[tuple[int, ...], Any]]:
     """Return shape and dtype of the temporaries that a nest wants for itself."""
     (op,) = group.body
     rule = op.lowering

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from functrace.compiler.memory import check_memory, place_arrays
 from functrace.compiler.plan import ArrayProgram, Group, Memory, Op, Plan
 from functrace.compiler.program import Program, default_error
 from functrace.compiler.runner import PythonProgram, StepFunction, source_function
-from functrace.compiler.schedule import Schedule, check_schedule, schedule
+from functrace.compiler.schedule import TINY, Schedule, check_schedule, schedule
 from functrace.compiler.simplify import simplify
 from functrace.compiler.steps import InputSpec, KernelCode, OutputSpec, Step
 from functrace.compiler.views import resolve_views
@@ -85,10 +86,11 @@ def _fuse(c: Compilation) -> None:
 
 
 def _schedule(c: Compilation) -> None:
-    for group in c.groups:
-        if group.kind == "loop":
-            cost = sum(map(op_cost, group.ops))
-            c.schedules[group.index] = schedule(group, cost)
+    loops = [group for group in c.groups if group.kind == "loop"]
+    tiny = all(math.prod(group.space) <= TINY for group in loops)
+    for group in loops:
+        cost = sum(map(op_cost, group.ops))
+        c.schedules[group.index] = schedule(group, cost, tiny)
 
 
 def _check_schedules(c: Compilation) -> None:

@@ -21,13 +21,13 @@ from functrace.core.lowering import Lowering
 
 __all__ = [
     "Array",
+    "ArrayProgram",
     "Group",
     "Memory",
     "Number",
     "Op",
     "Operand",
     "Output",
-    "ArrayProgram",
     "Plan",
     "Read",
     "contiguous_strides",
@@ -64,7 +64,6 @@ class Array:
         dtype: its dtype.
         kind: "input", "constant", "temporary" or "output".
         value: a constant's value.
-        op: what makes a temporary or an output.
     """
 
     index: int
@@ -72,7 +71,6 @@ class Array:
     dtype: DType
     kind: str
     value: np.ndarray[Any, Any] | None = None
-    op: Op | None = None
 
     @property
     def size(self) -> int:
@@ -305,9 +303,7 @@ class Plan:
         for array, slot in m.slots.items():
             at = f" at {m.offsets[slot]}" if slot in m.offsets else ""
             over = f" over {m.reused[array]}" if array in m.reused else ""
-            lines.append(
-                f"  slot {slot}: {array} {array.dtype.name}{list(array.shape)}{at}{over}"
-            )
+            lines.append(f"  slot {slot}: {array} {array.dtype.name}{list(array.shape)}{at}{over}")
         return "\n".join([*lines, *map(str, self.groups)])
 
 

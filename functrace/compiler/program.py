@@ -89,8 +89,9 @@ class Program:
         release_gil: let other Python threads run meanwhile; costs a few dozen nanoseconds.
 
     Attributes:
-        call: ``call(*args)`` returns the results, or None when an argument is not exactly what
-            the program takes without a conversion. It never raises for that reason.
+        call: ``call(*args)`` returns the results, or None when an argument is not exactly an
+            array (of any layout) or number of the kind, dtype and shape the program takes. It
+            never raises for that reason.
     """
 
     def __init__(
@@ -290,12 +291,7 @@ def _exact(arg: Any, spec: InputSpec) -> bool:
     if spec.weak:
         return kind in (float, int, complex) and kind is type(spec.dtype.type(0).item())
     if kind is np.ndarray:
-        flags = arg.flags
-        return (
-            arg.dtype == spec.dtype
-            and arg.shape == spec.shape
-            and bool(flags.c_contiguous and flags.aligned)
-        )
+        return bool(arg.dtype == spec.dtype) and arg.shape == spec.shape
     return not spec.shape and (kind is spec.dtype.type or (kind is bool and spec.dtype.kind == "b"))
 
 

@@ -191,9 +191,7 @@ def full_is_broadcast(r: Rewriter, invars: list[Atom], params: Params) -> Atom |
     value = Literal(np.asarray(params["fill_value"]).astype(params["dtype"])[()])
     if not params["shape"]:
         return value
-    return r.apply(
-        "broadcast_in_dim", value, shape=params["shape"], broadcast_dimensions=()
-    )
+    return r.apply("broadcast_in_dim", value, shape=params["shape"], broadcast_dimensions=())
 
 
 @rewrite("broadcast_in_dim")
@@ -263,3 +261,44 @@ def sum_of_repeats(r: Rewriter, invars: list[Atom], params: Params) -> Atom | No
         shape=tuple(shape[d] for d in kept),
         broadcast_dimensions=tuple(place[d] for d in dims),
     )
+
+
+# --- products ----------------------------------------------------------------------------------
+
+
+@rewrite("transpose")
+def transpose_of_product(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """The transpose of a product is the product of the operands the other way round."""
+    eqn = r.made_by(invars[0], "dot_general")
+    if eqn is None or not r.used_once(invars[0]):
+        return None
+    (lc, rc), (lb, rb) = eqn.params["dimension_numbers"]
+    x, y = eqn.invars
+    batch, ndim = len(lb), invars[0].aval.ndim
+    first = batch + x.aval.ndim - len(lb) - len(lc)
+    swapped = (*range(batch), *range(first, ndim), *range(batch, first))
+    if params["permutation"] != swapped:
+        return None
+    return r.apply("dot_general", y, x, **{**eqn.params, "dimension_numbers": ((rc, lc), (rb, lb))})
+
+
+@rewrite("dot_general")
+def product_of_scalars(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """A product that contracts nothing is an element-wise one."""
+    (lc, _), (lb, rb) = params["dimension_numbers"]
+    x, y = invars
+    dtype = params["preferred_element_type"]
+    if lc or x.aval.dtype.kind == "b" or (dtype is not None and dtype != x.aval.dtype):
+        return None
+    sides = []
+    kept = [[d for d in range(a.aval.ndim) if d not in b] for a, b in ((x, lb), (y, rb))]
+    shape = tuple(x.aval.shape[d] for d in (*lb, *kept[0])) + tuple(
+        y.aval.shape[d] for d in kept[1]
+    )
+    places = len(lb), len(lb) + len(kept[0])
+    for atom, batch, rest, first in ((x, lb, kept[0], places[0]), (y, rb, kept[1], places[1])):
+        order = (*batch, *rest)
+        moved = r.apply("transpose", atom, permutation=order) if order else atom
+        dims = (*range(len(batch)), *range(first, first + len(rest)))
+        sides.append(r.apply("broadcast_in_dim", moved, shape=shape, broadcast_dimensions=dims))
+    return r.apply("mul", *sides)

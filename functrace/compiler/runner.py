@@ -99,6 +99,8 @@ class PythonProgram:
                 return 0
 
             return call
+        if not isinstance(step.kernel, (str, KernelCode)):
+            raise TypeError(f"a step of {type(step.kernel).__name__} runs natively only")
         return _library_function(step.kernel)
 
     def call(self, *args: Any) -> list[Any] | None:

@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from functrace.compiler.plan import Array, Group, Read, contiguous_strides
 from functrace.core.lowering import Indexed
 
-__all__ = ["Access", "Loop", "Schedule", "check_schedule", "schedule"]
+__all__ = ["TINY", "Access", "Loop", "Schedule", "check_schedule", "schedule"]
+
+#: Programs whose spaces have at most this many points get kernels without SIMD code.
+TINY = 64
 
 #: Extents up to this are part of the kernel; all others are data.
 STATIC_EXTENT = 4
@@ -59,6 +62,7 @@ class Schedule:
     accesses: dict[tuple[object, ...], Access]
     extent: int
     grain: int
+    tiny: bool
 
     def __str__(self) -> str:
         loops = ", ".join(f"{'fold' if x.reduced else 'for'} {x.extent}" for x in self.loops)
@@ -85,11 +89,17 @@ def store_key(array: Array) -> Key:
     return (array, "store")
 
 
-def schedule(group: Group, cost: int) -> Schedule:
-    """Return the schedule of a loop group whose body costs about ``cost`` scalar operations."""
+def schedule(group: Group, cost: int, tiny: bool = False) -> Schedule:
+    """Return the schedule of a loop group.
+
+    Args:
+        group: the group.
+        cost: about how many scalar operations one point takes.
+        tiny: whether all spaces of the program are so small that SIMD code isn't worth compiling.
+    """
     touched = dict(_touched(group))
-    loops = _loops(group, list(touched.values()))
-    loops, style = _ordered(loops, touched, bool(group.folds))
+    collapsed = _loops(group, list(touched.values()))
+    loops, style = _ordered(collapsed, touched, bool(group.folds))
     accesses = {
         key: Access(a.array, tuple(a.strides[x.axes[-1]] for x in loops), a.offset)
         for key, a in touched.items()
@@ -97,7 +107,7 @@ def schedule(group: Group, cost: int) -> Schedule:
     extent, inner = _outer(loops, style)
     piece = max(1, _PIECE // max(1, inner * max(cost, 1)))
     grain = piece if extent >= 2 * piece else 0
-    return Schedule(style, loops, accesses, extent, grain)
+    return Schedule(style, loops, accesses, extent, grain, tiny)
 
 
 def _touched(group: Group) -> Iterator[tuple[Key, Access]]:

@@ -14,8 +14,9 @@ import numpy as np
 from functrace.compiler.rewrites import REWRITES
 from functrace.core.aval import ShapedArray
 from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
-from functrace.core.lowering import Elementwise, Host, Nested, View
+from functrace.core.lowering import Composite, Elementwise, Host, Nested, View
 from functrace.core.trace import PRIMITIVES, Primitive
+from functrace.interpreters.staging import stage
 from functrace.source_info import SourceInfo
 
 __all__ = ["Rewriter", "simplify"]
@@ -44,6 +45,7 @@ class Rewriter:
         self._makers: dict[Var, JaxprEqn] = {}
         self._known: dict[Any, list[Var]] = {}
         self._source: SourceInfo | None = None
+        self._uses: dict[Atom, int] = {}
 
     # --- what rules use ---
 
@@ -52,9 +54,9 @@ class Rewriter:
         eqn = self._makers.get(atom) if isinstance(atom, Var) else None
         return eqn if eqn is not None and eqn.primitive.name in names else None
 
-    def maker(self, atom: Atom) -> JaxprEqn | None:
-        """Return the equation that makes an atom."""
-        return self._makers.get(atom) if isinstance(atom, Var) else None
+    def used_once(self, atom: Atom) -> bool:
+        """Whether only one equation of the jaxpr reads an atom."""
+        return self._uses.get(atom, 0) <= 1
 
     def apply(self, name: str, *invars: Atom, **params: Any) -> Atom:
         """Return the simplified result of a primitive with one result."""
@@ -117,15 +119,21 @@ class Rewriter:
         env: dict[Var, Atom] = dict(zip(jaxpr.invars, args))
         for var, value in zip(jaxpr.constvars, closed.consts):
             env[var] = self._constant(value)
+        uses = _count_uses(jaxpr)
         for eqn in jaxpr.eqns:
             invars = [a if isinstance(a, Literal) else env[a] for a in eqn.invars]
             self._source = eqn.source
             lowering = eqn.primitive.lowering
             if isinstance(lowering, Nested):
                 outs = self.inline(eqn.params[lowering.jaxpr], invars)
+            elif isinstance(lowering, Composite):
+                outs = self.inline(_composition(lowering, eqn), invars)
             else:
                 outs = self.bind(eqn.primitive, invars, eqn.params)
-            env.update(zip(eqn.outvars, outs))
+            for var, out in zip(eqn.outvars, outs):
+                env[var] = out
+                if isinstance(out, Var):
+                    self._uses[out] = self._uses.get(out, 0) + uses.get(var, 0)
         return [a if isinstance(a, Literal) else env[a] for a in jaxpr.outvars]
 
     def _constant(self, value: Any) -> Atom:
@@ -134,6 +142,23 @@ class Rewriter:
         if id(value) not in self.consts:
             self.consts[id(value)] = (Var(ShapedArray(value.shape, value.dtype)), value)
         return self.consts[id(value)][0]
+
+
+def _composition(lowering: Composite, eqn: JaxprEqn) -> ClosedJaxpr:
+    """Return the jaxpr that an equation is short for."""
+    avals = [a.aval for a in eqn.invars]
+    return stage(lambda *xs: lowering.rule(*xs, **eqn.params), avals, eqn.primitive.name)
+
+
+def _count_uses(jaxpr: Jaxpr) -> dict[Atom, int]:
+    uses: dict[Atom, int] = {}
+    for eqn in jaxpr.eqns:
+        for atom in eqn.invars:
+            if isinstance(atom, Var):
+                uses[atom] = uses.get(atom, 0) + 1
+    for atom in jaxpr.outvars:
+        uses[atom] = uses.get(atom, 0) + 1
+    return uses
 
 
 def _atom_key(atom: Atom) -> Any:

@@ -205,7 +205,12 @@ def pow(b: Builder, v: Scalar, w: Scalar) -> Scalar:
     y, _ = real(b, w)
     size = abs(x)
     usual = (size > 0.0) & (size < _INF)
-    log_high, log_low = _log_in_two(sel(usual, size, 2.0))
+    held_size = sel(usual, size, 2.0)
+    if low:
+        # 53 bits are enough for float32, whose results have an exponent below 2**7.
+        log_high, log_low = log_of(held_size, low=False), size * 0.0
+    else:
+        log_high, log_low = _log_in_two(held_size)
     log_high = sel(usual, log_high, sel(size.eq(0.0), -_INF, size))
     log_low = sel(usual, log_low, 0.0)
     # An exponent this large decides between 0, 1 and inf whatever its last bits are.

@@ -63,7 +63,8 @@ class _Resolver:
 
     def operand(self, atom: Atom) -> Operand:
         if isinstance(atom, Literal):
-            return Number(np.asarray(atom.val).astype(atom.aval.dtype)[()], ())
+            value: np.generic = atom.aval.dtype.type(atom.val)
+            return Number(value, ())
         return self.env[atom]
 
     def equation(self, eqn: JaxprEqn) -> None:
@@ -104,15 +105,12 @@ class _Resolver:
             lowering = _reduction_or_map(lowering, operands[0], outs[0])
         op = Op(len(self.ops), name, lowering, operands, outs, params, eqn)
         self.ops.append(op)
-        for out in outs:
-            out.op = op
         return outs
 
     def copy(self, operand: Operand) -> Array:
         """Add the operation that writes an operand to an array of its own."""
         out = self.array(operand.shape, operand.dtype, "temporary")
-        out.op = Op(len(self.ops), "copy", _COPY, [operand], [out], {})
-        self.ops.append(out.op)
+        self.ops.append(Op(len(self.ops), "copy", _COPY, [operand], [out], {}))
         return out
 
     def in_memory(self, operand: Operand) -> Operand:

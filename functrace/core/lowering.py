@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
+    "Composite",
     "Elementwise",
     "Host",
     "Indexed",
@@ -93,10 +94,19 @@ class Nested:
 
 
 @dataclass(frozen=True)
+class Composite:
+    """Other primitives put together: ``rule(*operands, **params)`` returns the list of outputs."""
+
+    rule: Callable[..., Any]
+
+
+@dataclass(frozen=True)
 class Host:
     """A call back into Python; for the user's own callbacks only."""
 
     reason: str
 
 
-Lowering = Elementwise | Reduction | View | Indexed | Nest | Library | Nested | Host
+Lowering = (
+    Elementwise | Reduction | View | Indexed | Nest | Library | Nested | Composite | Host
+)

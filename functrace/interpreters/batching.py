@@ -24,11 +24,14 @@ Dim = int | None
 
 
 class BatchTracer(ArrayOperators, Tracer):
-    """One lane of a batch: ``value`` holds all lanes along axis ``dim``."""
+    """One lane of a batch: ``value`` holds all lanes along axis ``dim``.
+
+    An array that was made under the trace has ``dim`` None: it is the same for all lanes.
+    """
 
     __slots__ = ("dim", "value", "weak")
 
-    def __init__(self, trace: BatchTrace, value: Any, dim: int) -> None:
+    def __init__(self, trace: BatchTrace, value: Any, dim: Dim) -> None:
         self._trace = trace
         self.value = value
         self.dim = dim
@@ -42,8 +45,8 @@ class BatchTracer(ArrayOperators, Tracer):
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one lane."""
-        shape = self.value.shape
-        return shape[: self.dim] + shape[self.dim + 1 :]  # type: ignore[no-any-return]
+        shape, dim = self.value.shape, self.dim
+        return shape if dim is None else shape[:dim] + shape[dim + 1 :]  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -85,7 +88,7 @@ class BatchTrace(Trace):
             if type(a) is BatchTracer and a._trace is self:
                 values.append(a.value)
                 dims.append(a.dim)
-                mapped = True
+                mapped = mapped or a.dim is not None
             else:
                 values.append(a)
                 dims.append(None)

@@ -27,7 +27,7 @@ __all__ = ["JVPTrace", "JVPTracer", "jvp_flat", "jvp_jaxpr"]
 
 
 class JVPTracer(ArrayOperators, Tracer):
-    """A primal with its tangent."""
+    """A primal with its tangent; None is zero, that of an array made under the trace."""
 
     __slots__ = ("primal", "tangent", "weak")
 
@@ -102,7 +102,7 @@ class JVPTrace(Trace):
             if type(a) is JVPTracer and a._trace is self:
                 primals.append(a.primal)
                 tangents.append(a.tangent)
-                active = True
+                active = active or a.tangent is not None
             else:
                 if not self.on_parent and type(a) is np.ndarray:
                     self.tangent_trace.notice(a)  # type: ignore[attr-defined]

@@ -29,12 +29,12 @@ __all__ = ["JaxprTrace", "JaxprTracer", "may_change", "same_bits", "stage"]
 class JaxprTracer(ArrayOperators, Tracer):
     """A variable of the jaxpr that is being recorded."""
 
-    __slots__ = ("_aval", "var")
+    __slots__ = ("_aval", "variable")  # not "var": that is a method of arrays
 
-    def __init__(self, trace: JaxprTrace, aval: ShapedArray, var: Var) -> None:
+    def __init__(self, trace: JaxprTrace, aval: ShapedArray, variable: Var) -> None:
         self._trace = trace
         self._aval = aval
-        self.var = var
+        self.variable = variable
 
     @property
     def aval(self) -> ShapedArray:
@@ -113,7 +113,9 @@ class JaxprTrace(Trace):
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Record one equation and return the tracers of its results."""
         atoms = [
-            a.var if type(a) is JaxprTracer and a._trace is self else self._lift(a, primitive, args)
+            a.variable
+            if type(a) is JaxprTracer and a._trace is self
+            else self._lift(a, primitive, args)
             for a in args
         ]
         rule = primitive.rule("abstract_eval", self.what)
@@ -160,7 +162,7 @@ class JaxprTrace(Trace):
     def atom(self, value: Any) -> Atom:
         """Return the atom of an output of the traced function."""
         if type(value) is JaxprTracer and value._trace is self:
-            return value.var
+            return value.variable
         return self._lift(value, None, ())
 
     def refuse(self, tracer: Tracer, kind: str) -> NoReturn:

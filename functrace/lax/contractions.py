@@ -207,10 +207,7 @@ def conv_transpose(
     """
     x, w = matching("lax.conv_transpose", lhs, rhs)
     space = len(x.shape) - 2
-    if dimension_numbers is None:
-        letters = "".join(chr(ord("0") + i) for i in range(space))
-        dimension_numbers = (f"N{letters}C", f"{letters}IO", f"N{letters}C")
-    dims = conv_dimension_numbers(x.shape, w.shape, dimension_numbers)
+    dims = conv_dimension_numbers(x.shape, w.shape, dimension_numbers or _channels_last(space))
     sizes = [w.shape[d] for d in dims.rhs_spec[2:]]
     steps = (1,) * space if rhs_dilation is None else tuple(rhs_dilation)
     if isinstance(padding, str):
@@ -230,6 +227,11 @@ def conv_transpose(
         dims,
         preferred_element_type=preferred_element_type,
     )
+
+
+def _channels_last(space: int) -> tuple[str, str, str]:
+    letters = "".join(chr(ord("0") + i) for i in range(space))
+    return f"N{letters}C", f"{letters}IO", f"N{letters}C"
 
 
 def _transpose_padding(size: int, stride: int, padding: str) -> tuple[int, int]:

@@ -330,9 +330,9 @@ def atan2(x: Any, y: Any) -> Any:
     return transcendental.atan2(*matching("lax.atan2", x, y))
 
 
-def nextafter(x: Any, y: Any) -> Any:
-    """Next number after ``x`` in the direction of ``y``."""
-    return rounding.nextafter(*matching("lax.nextafter", x, y))
+def nextafter(x1: Any, x2: Any) -> Any:
+    """Next number after ``x1`` in the direction of ``x2``."""
+    return rounding.nextafter(*matching("lax.nextafter", x1, x2))
 
 
 def eq(x: Any, y: Any) -> Any:
@@ -437,7 +437,7 @@ def round(x: Any, rounding_method: Any = RoundingMethod.AWAY_FROM_ZERO) -> Any:
     return rounding.round(array(x, "lax.round"), rounding_method)
 
 
-def conj(x: Any, input_dtype: Any = None) -> Any:
+def conj(x: Any) -> Any:
     """Complex conjugate; a real operand becomes complex."""
     x = array(x, "lax.conj")
     if x.dtype.kind != "c":

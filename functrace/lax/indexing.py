@@ -7,7 +7,7 @@ from typing import Any
 
 from functrace.core.aval import shape_of
 from functrace.lax.operands import array, matching
-from functrace.ops import dynamic, indexing, joining, structural
+from functrace.ops import arithmetic, dynamic, indexing, joining, structural
 from functrace.ops import scatter as scatters
 from functrace.ops.dimension_numbers import (
     GatherDimensionNumbers,
@@ -32,6 +32,7 @@ __all__ = [
     "scatter_max",
     "scatter_min",
     "scatter_mul",
+    "scatter_sub",
 ]
 
 Mode = str | GatherScatterMode | None
@@ -212,6 +213,30 @@ def scatter_add(
         operand,
         scatter_indices,
         updates,
+        dimension_numbers,
+        indices_are_sorted=indices_are_sorted,
+        unique_indices=unique_indices,
+        mode=mode,
+    )
+
+
+def scatter_sub(
+    operand: Any,
+    scatter_indices: Any,
+    updates: Any,
+    dimension_numbers: ScatterDimensionNumbers,
+    *,
+    indices_are_sorted: bool = False,
+    unique_indices: bool = False,
+    mode: Mode = None,
+) -> Any:
+    """Subtract each window of ``updates`` from a copy of ``operand``, as ``scatter``."""
+    _, values = matching("lax.scatter_sub", operand, updates)
+    return _scatter(
+        indexing.scatter_add,
+        operand,
+        scatter_indices,
+        arithmetic.neg(values),
         dimension_numbers,
         indices_are_sorted=indices_are_sorted,
         unique_indices=unique_indices,

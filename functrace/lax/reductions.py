@@ -45,6 +45,10 @@ def _axes(x: Any, axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(a + ndim if a < 0 else a for a in axes)
 
 
+def _axis(x: Any, axis: int) -> int:
+    return axis + len(x.shape) if axis < 0 else axis
+
+
 # --- reductions --------------------------------------------------------------------------------
 
 
@@ -148,13 +152,13 @@ def reduce(
 def argmax(operand: Any, axis: int, index_dtype: Any) -> Any:
     """Index of the first largest element along ``axis``, in ``index_dtype``."""
     x = array(operand, "lax.argmax")
-    return reductions.argmax(x, *_axes(x, (axis,)), index_dtype)
+    return reductions.argmax(x, _axis(x, axis), index_dtype)
 
 
 def argmin(operand: Any, axis: int, index_dtype: Any) -> Any:
     """Index of the first smallest element along ``axis``, in ``index_dtype``."""
     x = array(operand, "lax.argmin")
-    return reductions.argmin(x, *_axes(x, (axis,)), index_dtype)
+    return reductions.argmin(x, _axis(x, axis), index_dtype)
 
 
 # --- running reductions ------------------------------------------------------------------------
@@ -162,7 +166,7 @@ def argmin(operand: Any, axis: int, index_dtype: Any) -> Any:
 
 def _running(function: Callable[..., Any], operand: Any, axis: int, reverse: bool) -> Any:
     x = array(operand, "a running reduction of lax")
-    return function(x, *_axes(x, (axis,)), bool(reverse))
+    return function(x, _axis(x, axis), bool(reverse))
 
 
 def cumsum(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
@@ -204,9 +208,9 @@ def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: in
     """
     if isinstance(operand, Sequence):
         xs = tuple(array(x, "lax.sort") for x in operand)
-        return tuple(sorting.sort(xs, *_axes(xs[0], (dimension,)), num_keys=num_keys))
+        return tuple(sorting.sort(xs, _axis(xs[0], dimension), num_keys=num_keys))
     x = array(operand, "lax.sort")
-    return sorting.sort(x, *_axes(x, (dimension,)))
+    return sorting.sort(x, _axis(x, dimension))
 
 
 def sort_key_val(
@@ -220,7 +224,7 @@ def sort_key_val(
 def top_k(operand: Any, k: int, *, axis: int = -1) -> tuple[Any, Any]:
     """The ``k`` largest elements along an axis, the largest first, and their indices."""
     x = array(operand, "lax.top_k")
-    (place,) = _axes(x, (axis,))
+    place = _axis(x, axis)
     last = len(x.shape) - 1
     values, indices = sorting.top_k(structural.move_axis(x, place, last), int(k))
     return structural.move_axis(values, last, place), structural.move_axis(indices, last, place)

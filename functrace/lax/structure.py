@@ -38,8 +38,11 @@ __all__ = [
     "slice_in_dim",
     "split",
     "squeeze",
+    "stack",
     "stop_gradient",
+    "tile",
     "transpose",
+    "unstack",
     "zeros_like_array",
 ]
 
@@ -144,9 +147,7 @@ def reshape(operand: Any, new_sizes: Sequence[int], dimensions: Sequence[int] | 
     return operand if operand.shape == sizes else structural.reshape(operand, sizes)
 
 
-def collapse(
-    operand: Any, start_dimension: int, stop_dimension: int | None = None
-) -> Any:
+def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = None) -> Any:
     """Merge the axes ``start_dimension:stop_dimension`` into one."""
     operand = array(operand, "lax.collapse")
     shape = operand.shape
@@ -250,3 +251,28 @@ def pad(operand: Any, padding_value: Any, padding_config: Sequence[tuple[int, in
     """
     operand, value = matching("lax.pad", operand, padding_value)
     return joining.pad(operand, value, tuple(tuple(c) for c in padding_config))  # type: ignore[misc]
+
+
+def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
+    """Join arrays of one shape and dtype along a new axis."""
+    xs = matching("lax.stack", *arrays)
+    axis %= len(xs[0].shape) + 1
+    return joining.concatenate([structural.expand_dims(x, (axis,)) for x in xs], axis)
+
+
+def unstack(x: Any, axis: int = 0) -> tuple[Any, ...]:
+    """The slices along an axis, which they don't have."""
+    x = array(x, "lax.unstack")
+    axis %= len(x.shape)
+    return tuple(index_in_dim(x, i, axis, keepdims=False) for i in range(x.shape[axis]))
+
+
+def tile(x: Any, reps: Sequence[int]) -> Any:
+    """Copies side by side: ``reps`` of them along each axis."""
+    x = array(x, "lax.tile")
+    if len(tuple(reps)) != len(x.shape):
+        raise ShapeError(f"lax.tile: reps {tuple(reps)} don't fit an operand of shape {x.shape}")
+    split = tuple(n for pair in zip(reps, x.shape) for n in pair)
+    places = range(1, 2 * len(x.shape), 2)
+    wide = broadcasting.broadcast_in_dim(x, split, places)
+    return structural.reshape(wide, tuple(r * n for r, n in zip(reps, x.shape)))

@@ -9,7 +9,15 @@ import numpy as np
 
 from functrace.core.aval import shape_of
 from functrace.errors import DTypeError, compose
-from functrace.numpy.dispatching import cast, choose, normalize_axes, normalize_axis, operand
+from functrace.numpy.dispatching import (
+    cast,
+    choose,
+    constant,
+    normalize_axes,
+    normalize_axis,
+    operand,
+    spread,
+)
 from functrace.numpy.reductions import fold
 from functrace.ops import (
     arithmetic,
@@ -25,7 +33,7 @@ from functrace.ops import (
 )
 from functrace.ops.broadcasting import broadcast_to, reduce_sum_p
 from functrace.ops.creation import convert_element_type
-from functrace.ops.promotion import promote_dtypes
+from functrace.ops.promotion import broadcast_shapes, promote_dtypes
 from functrace.ops.reductions import reduce_max_p
 
 __all__ = [
@@ -285,14 +293,8 @@ def log1mexp(x: Any) -> Any:
 # --- the softmax family ------------------------------------------------------------------------
 
 
-def _finite_maximum(x: Any, axes: tuple[int, ...]) -> Any:
-    """Return the maximum as a constant to subtract, axes kept; 0 where it isn't finite."""
-    top = fold(reduce_max_p, arithmetic.stop_gradient(x), axes, True)
-    return logical.select(logical.is_finite(top), top, top.dtype.type(0))
-
-
 def _maximum(x: Any, axes: tuple[int, ...]) -> Any:
-    """Return the maximum as a constant to subtract, axes kept.
+    """Return the maximum over ``axes``, as a constant to subtract.
 
     Raises:
         ValueError: there are no elements to normalise.
@@ -304,7 +306,12 @@ def _maximum(x: Any, axes: tuple[int, ...]) -> Any:
                 "it has no elements there, so there is nothing to normalise.",
             )
         )
-    return fold(reduce_max_p, arithmetic.stop_gradient(x), axes, True)
+    return fold(reduce_max_p, constant(x), axes)
+
+
+def _shifted(x: Any, top: Any, axes: tuple[int, ...]) -> Any:
+    """Return ``x`` less the maximum of its row."""
+    return arithmetic.sub(x, spread(top, x.shape, axes))
 
 
 def softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
@@ -325,8 +332,8 @@ def softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
     if where is not None:
         where = broadcast_to(operand(where), x.shape)
         x = choose(where, x, cast(-np.inf, x.dtype))
-    e = exponentials.exp(x - _maximum(x, axes))
-    out = e / fold(reduce_sum_p, e, axes, True)
+    e = exponentials.exp(_shifted(x, _maximum(x, axes), axes))
+    out = arithmetic.div(e, spread(fold(reduce_sum_p, e, axes), x.shape, axes))
     return out if where is None else choose(where, out, cast(0, x.dtype))
 
 
@@ -344,8 +351,9 @@ def log_softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
     if where is not None:
         where = broadcast_to(operand(where), x.shape)
         x = choose(where, x, low)
-    shifted = x - _maximum(x, axes)
-    out = shifted - exponentials.log(fold(reduce_sum_p, exponentials.exp(shifted), axes, True))
+    shifted = _shifted(x, _maximum(x, axes), axes)
+    logs = exponentials.log(fold(reduce_sum_p, exponentials.exp(shifted), axes))
+    out = arithmetic.sub(shifted, spread(logs, x.shape, axes))
     return out if where is None else choose(where, out, low)
 
 
@@ -370,22 +378,23 @@ def logsumexp(
     x = _inexact(a)
     if b is not None:
         x, b = promote_dtypes(x, operand(b))
-        shape = np.broadcast_shapes(x.shape, b.shape)
+        shape = broadcast_shapes(x.shape, b.shape)
         x, b = broadcast_to(x, shape), broadcast_to(b, shape)
         x = choose(b != 0, x, cast(-np.inf, x.dtype))
     if where is not None:
         x = choose(broadcast_to(operand(where), x.shape), x, cast(-np.inf, x.dtype))
     axes = normalize_axes(axis, len(x.shape))
-    top = _finite_maximum(_real(x), axes)
-    e = exponentials.exp(x - top)
-    total = fold(reduce_sum_p, e if b is None else b * e, axes, True)
+    top = fold(reduce_max_p, _real(constant(x)), axes)
+    top = logical.select(logical.is_finite(top), top, top.dtype.type(0))
+    e = exponentials.exp(x - spread(top, x.shape, axes))
+    total = fold(reduce_sum_p, e if b is None else b * e, axes)
     sign = None
     if return_sign:
         sign, total = complexes.sign(total), complexes.abs(total)
     out = _log_or_minus_infinity(total) + top
-    if not keepdims and axes:
-        out = structural.squeeze(out, axes)
-        sign = sign if sign is None else structural.squeeze(sign, axes)
+    if keepdims and axes:
+        out = structural.expand_dims(out, axes)
+        sign = sign if sign is None else structural.expand_dims(sign, axes)
     return (out, sign) if return_sign else out
 
 
@@ -402,9 +411,7 @@ def _log_or_minus_infinity(total: Any) -> Any:
     return choose(zero, cast(-np.inf, total.dtype), logs)
 
 
-def logmeanexp(
-    x: Any, axis: Axis = None, where: Any = None, keepdims: bool = False
-) -> Any:
+def logmeanexp(x: Any, axis: Axis = None, where: Any = None, keepdims: bool = False) -> Any:
     """``log(mean(exp(x)))`` over ``axis``, without overflow."""
     x = _inexact(x)
     axes = normalize_axes(axis, len(x.shape))
@@ -445,8 +452,8 @@ def standardize(
         mean = fold(reduce_sum_p, _only(where, x), axes, True) / count
     centred = x - mean
     if variance is None:
-        square = complexes.abs(centred) if x.dtype.kind == "c" else centred
-        variance = fold(reduce_sum_p, _only(where, powers.square(square)), axes, True) / count
+        size = complexes.abs(centred) if x.dtype.kind == "c" else centred
+        variance = fold(reduce_sum_p, _only(where, powers.square(size)), axes, True) / count
     return centred * powers.rsqrt(variance + epsilon)
 
 
@@ -469,7 +476,7 @@ def one_hot(x: Any, num_classes: int, *, dtype: Any = np.float64, axis: int = -1
         array([[1., 0., 0.],
                [0., 0., 1.]])
     """
-    x = arithmetic.stop_gradient(operand(x))
+    x = constant(operand(x))
     if x.dtype.kind not in "biuf":
         raise DTypeError(f"one_hot takes indices, not an array of dtype {x.dtype}")
     ndim = len(shape_of(x))

@@ -201,9 +201,7 @@ def _scaled(
     elif distribution == "truncated_normal":
         values = _truncated(rng, -2.0, 2.0, shape) * (math.sqrt(variance) / _TRUNCATED_STDDEV)
     else:
-        raise ValueError(
-            f"invalid distribution for variance scaling initializer: {distribution}"
-        )
+        raise ValueError(f"invalid distribution for variance scaling initializer: {distribution}")
     return values.astype(dtype)
 
 
@@ -234,9 +232,7 @@ def lecun_normal(
     in_axis: Any = -2, out_axis: Any = -1, batch_axis: Any = (), dtype: Any = _FLOAT64
 ) -> Initializer:
     """Return LeCun's normal initializer: variance ``1 / fan_in``, cut at two deviations."""
-    return variance_scaling(
-        1.0, "fan_in", "truncated_normal", in_axis, out_axis, batch_axis, dtype
-    )
+    return variance_scaling(1.0, "fan_in", "truncated_normal", in_axis, out_axis, batch_axis, dtype)
 
 
 def he_uniform(
@@ -250,9 +246,7 @@ def he_normal(
     in_axis: Any = -2, out_axis: Any = -1, batch_axis: Any = (), dtype: Any = _FLOAT64
 ) -> Initializer:
     """Return He's normal initializer: variance ``2 / fan_in``, cut at two deviations."""
-    return variance_scaling(
-        2.0, "fan_in", "truncated_normal", in_axis, out_axis, batch_axis, dtype
-    )
+    return variance_scaling(2.0, "fan_in", "truncated_normal", in_axis, out_axis, batch_axis, dtype)
 
 
 xavier_uniform = glorot_uniform
@@ -261,9 +255,7 @@ kaiming_uniform = he_uniform
 kaiming_normal = he_normal
 
 
-def orthogonal(
-    scale: float = 1.0, column_axis: int = -1, dtype: Any = _FLOAT64
-) -> Initializer:
+def orthogonal(scale: float = 1.0, column_axis: int = -1, dtype: Any = _FLOAT64) -> Initializer:
     """Return an initializer of matrices with orthonormal columns (rows when they are wide)."""
 
     def init(rng: Any, shape: Sequence[int], dtype: Any = dtype) -> Any:

@@ -97,6 +97,9 @@ from functrace.numpy.accumulations import cumprod as cumprod
 from functrace.numpy.accumulations import cumsum as cumsum
 from functrace.numpy.accumulations import cumulative_prod as cumulative_prod
 from functrace.numpy.accumulations import cumulative_sum as cumulative_sum
+from functrace.numpy.applying import apply_along_axis as apply_along_axis
+from functrace.numpy.applying import apply_over_axes as apply_over_axes
+from functrace.numpy.applying import isin as isin
 from functrace.numpy.at import at as at
 from functrace.numpy.creation import arange as arange
 from functrace.numpy.creation import array as array
@@ -283,7 +286,6 @@ from functrace.numpy.products import inner as inner
 from functrace.numpy.products import kron as kron
 from functrace.numpy.products import matmul as matmul
 from functrace.numpy.products import matvec as matvec
-from functrace.numpy.products import multi_dot as multi_dot
 from functrace.numpy.products import outer as outer
 from functrace.numpy.products import tensordot as tensordot
 from functrace.numpy.products import trace as trace
@@ -418,6 +420,8 @@ __all__ = [
     "angle",
     "any",
     "append",
+    "apply_along_axis",
+    "apply_over_axes",
     "arange",
     "arccos",
     "arccosh",
@@ -602,6 +606,7 @@ __all__ = [
     "iscomplexobj",
     "isdtype",
     "isfinite",
+    "isin",
     "isinf",
     "isnan",
     "isneginf",
@@ -653,7 +658,6 @@ __all__ = [
     "mod",
     "modf",
     "moveaxis",
-    "multi_dot",
     "multiply",
     "nan",
     "nan_to_num",

@@ -18,7 +18,6 @@ from functrace.numpy.elementwise_arithmetic import (
     minimum,
     multiply,
     power,
-    subtract,
     true_divide,
 )
 from functrace.numpy.indexing import (
@@ -146,7 +145,7 @@ class IndexedUpdate:
         x, index = self._array, self._index
         if not (isinstance(x, Tracer) or has_tracer(index) or has_tracer(values)) and mode is None:
             return _in_numpy(x, index, values, ufunc)
-        if isinstance(index, list):
+        if isinstance(index, list) and has_tracer(index):
             index = asarray(index)
         new = _cast(values, x, ufunc)
         if _is_traced_mask(index):
@@ -227,9 +226,7 @@ def _broadcast_values(new: Any, shape: tuple[int, ...]) -> Any:
     first = len(shape) - len(own)
     if first < 0 or any(n not in (1, m) for n, m in zip(own, shape[max(first, 0) :])):
         old, wanted = (str(s).replace(" ", "") for s in (own, shape))
-        raise ShapeError(
-            f"could not broadcast input array from shape {old} into shape {wanted}"
-        )
+        raise ShapeError(f"could not broadcast input array from shape {old} into shape {wanted}")
     return new if own == shape else broadcast_in_dim(new, shape, tuple(range(first, len(shape))))
 
 

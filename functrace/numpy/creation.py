@@ -10,6 +10,8 @@ import numpy as np
 from functrace.core.aval import dtype_of, shape_of
 from functrace.core.trace import EVAL, Trace, Tracer, current_trace
 from functrace.errors import ShapeError, compose
+from functrace.interpreters.batching import BatchTrace, BatchTracer
+from functrace.interpreters.forward import JVPTrace, JVPTracer
 from functrace.interpreters.staging import JaxprTrace
 from functrace.numpy.dispatching import has_tracer, numpy_function, operand
 from functrace.numpy.elementwise_arithmetic import power, sign, subtract, true_divide
@@ -22,10 +24,10 @@ from functrace.ops.promotion import as_array, result_dtype
 __all__ = [
     "arange",
     "array",
+    "asanyarray",
     "asarray",
     "ascontiguousarray",
     "asfortranarray",
-    "asanyarray",
     "copy",
     "empty",
     "empty_like",
@@ -63,6 +65,16 @@ def stages() -> bool:
     return False
 
 
+def owned(value: Any) -> Any:
+    """Return a new array as one of the active transformation, so that it has ``.at``."""
+    trace = current_trace()
+    if trace is EVAL or isinstance(value, Tracer) or value.ndim == 0:
+        return value
+    if isinstance(trace, JVPTrace):
+        return JVPTracer(trace, value, None)
+    return BatchTracer(trace, value, None) if isinstance(trace, BatchTrace) else value
+
+
 def _filled(shape: Any, value: Any, dtype: Any) -> Any:
     sizes = (shape,) if np.ndim(shape) == 0 else shape
     return creation.full(tuple(int(n) for n in sizes), value, dtype)
@@ -80,8 +92,8 @@ def zeros(
         >>> zeros(3)
         array([0., 0., 0.])
     """
-    if stages():
-        return _filled(shape, 0, dtype)
+    if current_trace() is not EVAL:
+        return owned(_filled(shape, 0, dtype))
     return np.zeros(shape, dtype, order)  # type: ignore[call-overload]
 
 
@@ -89,8 +101,8 @@ def ones(
     shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None, like: Any = None
 ) -> Any:
     """A new array of ones."""
-    if stages():
-        return _filled(shape, 1, float if dtype is None else dtype)
+    if current_trace() is not EVAL:
+        return owned(_filled(shape, 1, float if dtype is None else dtype))
     return np.ones(shape, dtype, order)  # type: ignore[call-overload]
 
 
@@ -98,8 +110,8 @@ def empty(
     shape: Any, dtype: Any = float, order: str = "C", *, device: Any = None, like: Any = None
 ) -> Any:
     """A new array whose elements are not set; in a traced program they are zeros."""
-    if stages():
-        return _filled(shape, 0, dtype)
+    if current_trace() is not EVAL:
+        return owned(_filled(shape, 0, dtype))
     return np.empty(shape, dtype, order)  # type: ignore[call-overload]
 
 
@@ -113,19 +125,19 @@ def full(
     like: Any = None,
 ) -> Any:
     """A new array of one value repeated; a traced value, or one that broadcasts, too."""
-    if not has_tracer(fill_value) and not stages():
+    if current_trace() is EVAL:
         return np.full(shape, fill_value, dtype, order)  # type: ignore[call-overload]
     value = operand(fill_value)
     target = value.dtype if dtype is None else np.dtype(dtype)
     if isinstance(value, Tracer) or value.ndim:
         sizes = (shape,) if np.ndim(shape) == 0 else shape
         return broadcast_to(convert_element_type(value, target), tuple(int(n) for n in sizes))
-    return _filled(shape, value, target)
+    return owned(_filled(shape, value, target))
 
 
-def _like(a: Any, dtype: Any, shape: Any) -> tuple[Any, Any]:
+def _fill_like(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
     a = operand(a)
-    return (a.shape if shape is None else shape), (a.dtype if dtype is None else dtype)
+    return _filled(a.shape if shape is None else shape, value, dtype or a.dtype)
 
 
 def zeros_like(
@@ -138,14 +150,9 @@ def zeros_like(
     device: Any = None,
 ) -> Any:
     """Zeros of the shape and the dtype of another array."""
-    if isinstance(a, Tracer) or stages():
-        return _filled(*_fill(a, 0, dtype, shape))
+    if current_trace() is not EVAL:
+        return owned(_fill_like(a, 0, dtype, shape))
     return np.zeros_like(a, dtype, order, subok, shape)  # type: ignore[call-overload]
-
-
-def _fill(a: Any, value: Any, dtype: Any, shape: Any) -> tuple[Any, Any, Any]:
-    new_shape, new_dtype = _like(a, dtype, shape)
-    return new_shape, value, new_dtype
 
 
 def ones_like(
@@ -158,8 +165,8 @@ def ones_like(
     device: Any = None,
 ) -> Any:
     """Ones of the shape and the dtype of another array."""
-    if isinstance(a, Tracer) or stages():
-        return _filled(*_fill(a, 1, dtype, shape))
+    if current_trace() is not EVAL:
+        return owned(_fill_like(a, 1, dtype, shape))
     return np.ones_like(a, dtype, order, subok, shape)  # type: ignore[call-overload]
 
 
@@ -173,8 +180,8 @@ def empty_like(
     device: Any = None,
 ) -> Any:
     """An array of the shape and the dtype of another; its elements are zeros when traced."""
-    if isinstance(prototype, Tracer) or stages():
-        return _filled(*_fill(prototype, 0, dtype, shape))
+    if current_trace() is not EVAL:
+        return owned(_fill_like(prototype, 0, dtype, shape))
     return np.empty_like(prototype, dtype, order, subok, shape)  # type: ignore[call-overload]
 
 
@@ -189,9 +196,9 @@ def full_like(
     device: Any = None,
 ) -> Any:
     """One value repeated, of the shape and the dtype of another array."""
-    if isinstance(a, Tracer) or has_tracer(fill_value) or stages():
-        new_shape, new_dtype = _like(a, dtype, shape)
-        return full(new_shape, fill_value, new_dtype)
+    if current_trace() is not EVAL:
+        a = operand(a)
+        return full(a.shape if shape is None else shape, fill_value, dtype or a.dtype)
     return np.full_like(a, fill_value, dtype, order, subok, shape)  # type: ignore[call-overload]
 
 
@@ -219,7 +226,16 @@ def array(
     if has_tracer(object):
         return _with_ndmin(_traced_array(object, dtype), ndmin)
     value = np.array(object, dtype, copy=copy, order=order, subok=subok, ndmin=ndmin)  # type: ignore[call-overload]
-    return arithmetic.copy(value) if value.dtype != np.object_ and stages() else value
+    return _copied(value)
+
+
+def _copied(value: Any) -> Any:
+    """Let a new array belong to the active trace; integers, which index, only to a program."""
+    if value.dtype.kind not in "biufc":
+        return value
+    if stages():
+        return arithmetic.copy(value)
+    return owned(value) if value.dtype.kind in "fc" else value
 
 
 def _with_ndmin(x: Any, ndmin: int) -> Any:
@@ -268,7 +284,7 @@ def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
     if has_tracer(a):
         return arithmetic.copy(_traced_array(a, None))
     value = np.array(a, order=order, subok=subok, copy=True)  # type: ignore[call-overload]
-    return arithmetic.copy(value) if stages() else value
+    return _copied(value)
 
 
 def _traced_array(value: Any, dtype: Any) -> Any:
@@ -437,7 +453,12 @@ def geomspace(
 
 
 def eye(
-    N: int, M: int | None = None, k: int = 0, dtype: Any = float, order: str = "C", **kw: Any
+    N: int,  # noqa: N803
+    M: int | None = None,  # noqa: N803
+    k: int = 0,
+    dtype: Any = float,
+    order: str = "C",
+    **kw: Any,
 ) -> Any:
     """Ones on a diagonal, zeros elsewhere."""
     return np.eye(N, M, k, dtype, order)  # type: ignore[call-overload]
@@ -448,9 +469,16 @@ def identity(n: int, dtype: Any = None, *, like: Any = None) -> Any:
     return np.identity(n, dtype)
 
 
-def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = float, *, like: Any = None) -> Any:
+def tri(
+    N: int,  # noqa: N803
+    M: int | None = None,  # noqa: N803
+    k: int = 0,
+    dtype: Any = float,
+    *,
+    like: Any = None,
+) -> Any:
     """Ones at and below a diagonal, zeros above."""
-    return np.tri(N, M, k, dtype)  # type: ignore[call-overload]
+    return np.tri(N, M, k, dtype)
 
 
 def fromfunction(

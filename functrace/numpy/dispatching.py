@@ -16,19 +16,23 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from functrace.core.trace import Tracer
 from functrace.errors import InPlaceUpdateError, compose
-from functrace.ops import logical
+from functrace.ops import arithmetic, logical
+from functrace.ops.broadcasting import broadcast_in_dim
 from functrace.ops.creation import convert_element_type
+from functrace.ops.families import kept_axes
 from functrace.ops.promotion import as_array, broadcast_arrays, promote_dtypes
 
 __all__ = [
     "cast",
     "choose",
+    "constant",
     "has_tracer",
     "normalize_axes",
     "normalize_axis",
     "numpy_function",
     "operand",
     "refuse_out",
+    "spread",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -117,6 +121,21 @@ def choose(mask: Any, x: Any, y: Any) -> Any:
     x, y = promote_dtypes(as_array(x), as_array(y))
     mask, x, y = broadcast_arrays(mask, x, y)
     return logical.select(mask, x, y)
+
+
+def spread(value: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
+    """Repeat what a reduction over ``axes`` gave along them again.
+
+    A 0-d value stays as it is: element-wise primitives take it.
+    """
+    if not axes or not value.shape:
+        return value
+    return broadcast_in_dim(value, shape, kept_axes(len(shape), axes))
+
+
+def constant(x: Any) -> Any:
+    """Return ``x`` without its derivative; plain values as they are, so they stay known."""
+    return arithmetic.stop_gradient(x) if isinstance(x, Tracer) else x
 
 
 def cast(x: Any, dtype: Any) -> Any:

@@ -258,4 +258,5 @@ def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = Fa
         operands = tuple(
             np.broadcast_to(np.float64(0), shape_of(x)) if has_tracer(x) else x for x in operands
         )
-    return np.einsum_path(*operands, optimize=optimize, einsum_call=einsum_call)
+    path: Any = np.einsum_path
+    return path(*operands, optimize=optimize, einsum_call=einsum_call)

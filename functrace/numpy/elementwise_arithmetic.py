@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.core.aval import dtype_of, shape_of
+from functrace.core.aval import shape_of
 from functrace.core.trace import Tracer
 from functrace.numpy.ufuncs import inexact, loop_operands, operands, ufunc_function
 from functrace.ops import (
@@ -167,35 +167,33 @@ def power(x1: Any, x2: Any, /) -> Any:
         >>> power(2.0, 3)
         np.float64(8.0)
     """
-    exponent = _known_exponent(x2)
-    if exponent is None:
+    kind = type(x2)
+    if (kind is int or kind is float) and isinstance(x1, Tracer) and x1.dtype.kind in "fc":
+        x, exponent = x1, x2
+    else:
         x, y = loop_operands(np.power, x1, x2)
+        exponent = _known_exponent(x2)
         if x.dtype.kind in "iu":
             _refuse_negative(x2)
-        return powers.pow(x, y)
-    if type(x2) is float and isinstance(x1, Tracer) and x1.dtype.kind in "fc":
-        x = x1
-    else:
-        x = loop_operands(np.power, x1, x2)[0]
-    if x.dtype.kind in "fc":
-        if exponent == 0.5:
-            return powers.sqrt(x)
-        return powers.square(x) if exponent == 2 else powers.integer_pow(x, int(exponent))
-    _refuse_negative(x2)
-    return powers.integer_pow(x, int(exponent))
+            whole = exponent is not None and exponent == int(exponent)
+            return powers.integer_pow(x, int(exponent)) if whole else powers.pow(x, y)  # type: ignore[arg-type]
+        if exponent is None:
+            return powers.pow(x, y)
+    if exponent == 2:
+        return powers.square(x)
+    if exponent == 0.5:
+        return powers.sqrt(x)
+    if builtins.abs(exponent) <= _REPEATED_SQUARING and exponent == int(exponent):
+        return powers.integer_pow(x, int(exponent))
+    return powers.pow(x, x.dtype.type(exponent))
 
 
 def _known_exponent(y: Any) -> float | None:
-    """Return an exponent that repeated squaring, or sqrt, takes; None for any other."""
-    if isinstance(y, (Tracer, complex, list, tuple)):
-        return None
-    if isinstance(y, (bool, np.bool_)) or np.ndim(y) or dtype_of(y).kind not in "iuf":
-        return None
-    value = y if type(y) in (int, float) else y.item() if hasattr(y, "item") else float(y)
-    if value == 0.5:
-        return 0.5
-    if builtins.abs(value) <= _REPEATED_SQUARING and value == int(value):
-        return float(value)
+    """Return a real exponent that is one known number; None for any other."""
+    if type(y) in (int, float):
+        return float(y)
+    if isinstance(y, (np.generic, np.ndarray)) and y.ndim == 0 and y.dtype.kind in "iuf":
+        return float(y)
     return None
 
 
@@ -366,6 +364,8 @@ def frexp(x: Any, /) -> tuple[Any, Any]:
     mantissa = ldexp(size, arithmetic.neg(exponent))
     # log2 may round across a power of two: put the mantissa back where it belongs.
     over, under = logical.ge(mantissa, one), logical.lt(mantissa, half)
-    step = arithmetic.sub(convert_element_type(over, np.int32), convert_element_type(under, np.int32))
+    step = arithmetic.sub(
+        convert_element_type(over, np.int32), convert_element_type(under, np.int32)
+    )
     exponent = logical.select(plain, arithmetic.add(exponent, step), np.int32(0))
     return logical.select(plain, ldexp(x, arithmetic.neg(exponent)), x), exponent

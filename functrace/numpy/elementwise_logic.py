@@ -306,9 +306,7 @@ def isreal(x: Any) -> Any:
 
 
 @numpy_function(np.isclose)
-def isclose(
-    a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False
-) -> Any:
+def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
     """Tell where ``|a - b| <= atol + rtol * |b|``; equal infinities are close.
 
     Example:
@@ -350,9 +348,7 @@ def _all(x: Any) -> Any:
 
 
 @numpy_function(np.allclose)
-def allclose(
-    a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False
-) -> Any:
+def allclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
     """Tell whether all elements are close; see ``isclose``."""
     return _all(isclose(a, b, rtol, atol, equal_nan))
 

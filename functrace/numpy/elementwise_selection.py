@@ -10,12 +10,18 @@ import numpy as np
 
 from functrace.core.aval import dtype_of, shape_of
 from functrace.core.trace import Tracer
-from functrace.errors import compose
 from functrace.numpy.dispatching import normalize_axis, numpy_function, operand, refuse_out
-from functrace.numpy.elementwise_arithmetic import absolute, add, maximum, minimum, multiply
-from functrace.numpy.elementwise_arithmetic import remainder, subtract
-from functrace.numpy.elementwise_transcendental import arctan2
+from functrace.numpy.elementwise_arithmetic import (
+    absolute,
+    add,
+    maximum,
+    minimum,
+    multiply,
+    remainder,
+    subtract,
+)
 from functrace.numpy.elementwise_logic import logical_and, truth
+from functrace.numpy.elementwise_transcendental import arctan2
 from functrace.numpy.searching import nonzero
 from functrace.numpy.ufuncs import inexact, loop_operands, numpy_function_with, ufunc_function
 from functrace.ops import arithmetic, complexes, joining, logical, rounding
@@ -51,7 +57,12 @@ __all__ = [
 
 @numpy_function_with(np.where, "size", "fill_value")
 def where(
-    condition: Any, x: Any = None, y: Any = None, /, *, size: int | None = None,
+    condition: Any,
+    x: Any = None,
+    y: Any = None,
+    /,
+    *,
+    size: int | None = None,
     fill_value: Any = None,
 ) -> Any:
     """Choose from ``x`` where the condition holds, else from ``y``.
@@ -211,9 +222,7 @@ around = round
 
 def _round_integers(x: Any, unit: int) -> Any:
     scaled = arithmetic.div(convert_element_type(x, np.float64), np.float64(unit))
-    return convert_element_type(
-        arithmetic.mul(rint(scaled), np.float64(unit)), x.dtype
-    )
+    return convert_element_type(arithmetic.mul(rint(scaled), np.float64(unit)), x.dtype)
 
 
 @numpy_function(np.nan_to_num)

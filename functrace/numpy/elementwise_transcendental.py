@@ -70,7 +70,10 @@ def exp(x: Any, /) -> Any:
 @ufunc_function(np.exp2)
 def exp2(x: Any, /) -> Any:
     """2 to the power of each element."""
-    return exponentials.exp2(inexact(np.exp2, x))
+    x = inexact(np.exp2, x)
+    if x.dtype.kind == "c":
+        return exponentials.exp(arithmetic.mul(x, x.dtype.type(math.log(2.0))))
+    return exponentials.exp2(x)
 
 
 @ufunc_function(np.expm1)
@@ -107,7 +110,8 @@ def _log_of_sum(x: Any, y: Any, power: Any, scale: float) -> Any:
     # max + log(1 + base ** -|x - y|); equal elements, infinities included, are at distance 0.
     tie = logical.eq(x, y)
     zero = x.dtype.type(0)
-    distance = complexes.abs(logical.select(tie, zero, arithmetic.sub(x, y)))
+    ours, theirs = logical.select(tie, zero, x), logical.select(tie, zero, y)
+    distance = complexes.abs(arithmetic.sub(ours, theirs))
     rest = exponentials.log1p(power(arithmetic.neg(distance)))
     if scale != 1.0:
         rest = arithmetic.mul(rest, rest.dtype.type(scale))
@@ -303,7 +307,9 @@ def i0(x: Any) -> Any:
         tail.append(tail[-1] * (2 * k - 1) ** 2 / (8.0 * k))
     root = arithmetic.div(one, powers.sqrt(arithmetic.mul(safe, x.dtype.type(2 * math.pi))))
     half = exponentials.exp(arithmetic.mul(safe, x.dtype.type(0.5)))
-    large = arithmetic.mul(arithmetic.mul(half, arithmetic.mul(half, root)), _polynomial(inverse, tail))
+    large = arithmetic.mul(
+        arithmetic.mul(half, arithmetic.mul(half, root)), _polynomial(inverse, tail)
+    )
     return logical.select(near, small, large)
 
 

@@ -158,7 +158,10 @@ def _with_arrays(cuts: tuple[Cut, ...], arrays: list[tuple[int, Any]], layout: l
         raise IndexError(
             "shape mismatch: indexing arrays could not be broadcast together with shapes " + text
         ) from None
-    vectors, offset, sizes, position = _stack(values, batch), [], [], 0
+    vectors = _stack(values, batch)
+    offset: list[int] = []
+    sizes: list[int] = []
+    position = 0
     for d in layout:
         if d == "batch":
             sizes += batch

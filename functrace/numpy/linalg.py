@@ -145,9 +145,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
 
 
 @numpy_function(np.linalg.vector_norm)
-def vector_norm(
-    x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2
-) -> Any:
+def vector_norm(x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """Norm of vectors, over one axis or several; as ``numpy.linalg.vector_norm``."""
     x = _inexact(x)
     return _vector_norm(x, ord, normalize_axes(axis, len(x.shape)), keepdims)
@@ -164,9 +162,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
 def _check_matrices(x: Any, square: bool = False) -> int:
     ndim = len(x.shape)
     if ndim < 2:
-        raise LinAlgError(
-            f"{ndim}-dimensional array given. Array must be at least two-dimensional"
-        )
+        raise LinAlgError(f"{ndim}-dimensional array given. Array must be at least two-dimensional")
     if square and x.shape[-1] != x.shape[-2]:
         raise LinAlgError("Last 2 dimensions of the array must be square")
     return ndim
@@ -255,9 +251,7 @@ def matrix_transpose(x: Any, /) -> Any:
     x = operand(x)
     ndim = len(x.shape)
     if ndim < 2:
-        raise ShapeError(
-            f"Input array must be at least 2-dimensional, but it is {ndim}"
-        )
+        raise ShapeError(f"Input array must be at least 2-dimensional, but it is {ndim}")
     return structural.transpose(x, (*range(ndim - 2), ndim - 1, ndim - 2))
 
 

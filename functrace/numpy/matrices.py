@@ -55,7 +55,8 @@ def _triangle(m: Any, k: int, lower: bool) -> Any:
     x = operand(m)
     if x.ndim == 1:  # as NumPy: every row is the vector
         x = broadcast_in_dim(x, (x.shape[0], x.shape[0]), (1,))
-    mask = np.tri(*x.shape[-2:], k=k if lower else k - 1, dtype=bool)
+    n, m = x.shape[-2:]
+    mask = np.tri(n, m, k if lower else k - 1, bool)
     wide = np.broadcast_to(mask, x.shape)
     zero = x.dtype.type(0)
     return logical.select(wide, x, zero) if lower else logical.select(wide, zero, x)
@@ -74,7 +75,7 @@ def triu(m: Any, k: int = 0) -> Any:
 
 
 @numpy_function(np.vander)
-def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:  # noqa: N803
     """The matrix whose columns are the powers of a vector, the highest first."""
     v = operand(x)
     if v.ndim != 1:

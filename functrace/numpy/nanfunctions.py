@@ -188,7 +188,7 @@ def nanargmin(a: Any, axis: int | None = None, out: None = None, *, keepdims: bo
 def _valid(mask: Any, where: Any) -> Any:
     """Return where elements count: not NaN, and wanted."""
     valid = ~mask
-    if where is None or where is True or where is np._NoValue:
+    if where is None or where is True:
         return valid
     return valid & broadcast_to(operand(where), valid.shape)
 
@@ -236,7 +236,7 @@ def nanvar(
         return var(
             x, axis, dtype, None, ddof, keepdims, where=where, mean=mean, correction=correction
         )
-    if correction is not None and correction is not np._NoValue:
+    if correction is not None:
         if ddof != 0:
             raise ValueError("ddof and correction can't be provided simultaneously.")
         ddof = correction
@@ -245,7 +245,7 @@ def nanvar(
     axes = normalize_axes(axis, len(x.shape))
     valid = _valid(mask, where)
     x = choose(valid, x, cast(0, x.dtype))
-    if mean is None or mean is np._NoValue:
+    if mean is None:
         mean = divide_by_count(fold(reduce_sum_p, x, axes, True), count_items(x, axes, True, valid))
     squares = squared_modulus(choose(valid, x - mean, cast(0, x.dtype)))
     if dtype is not None:

@@ -79,7 +79,7 @@ def _pairs(value: Any, ndim: int) -> list[tuple[Any, Any]]:
 def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
     if isinstance(pad_width, dict):
         found = [pad_width.get(i, pad_width.get(i - ndim, 0)) for i in range(ndim)]
-        pad_width = [(n, n) if np.ndim(n) == 0 else n for n in found]
+        pad_width = [(n, n) if isinstance(n, int) else n for n in found]
     widths = np.asarray(pad_width)
     if widths.dtype.kind not in "iu":
         raise TypeError("`pad_width` must be of integral type.")

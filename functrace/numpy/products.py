@@ -201,9 +201,7 @@ def matmul(x1: Any, x2: Any, /, out: None = None, *, dtype: Any = None) -> Any:
         )
     row = n2 - 2 if n2 > 1 else 0
     if x1.shape[-1] != x2.shape[row]:
-        raise _core_mismatch(
-            "matmul", "(n?,k),(k,m?)->(n?,m?)", 0, x2.shape[row], x1.shape[-1]
-        )
+        raise _core_mismatch("matmul", "(n?,k),(k,m?)->(n?,m?)", 0, x2.shape[row], x1.shape[-1])
     if n2 <= 2 or n1 == 1:
         return contract(x1, x2, (n1 - 1,), (row,))
     if n1 == 2:

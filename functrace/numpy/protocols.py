@@ -15,6 +15,7 @@ import numpy as np
 from functrace.errors import InPlaceUpdateError, compose
 from functrace.numpy.dispatching import operand
 from functrace.numpy.indexing import getitem
+from functrace.numpy.taking import compress
 from functrace.ops import dispatch
 from functrace.ops.dispatch import NAMESPACE
 
@@ -133,6 +134,11 @@ def _fill(module: Any, original: Any) -> None:
             dispatch.ARRAY_FUNCTIONS[theirs] = traced_version(ours)
 
 
+def _compress_method(x: Any, condition: Any, axis: Any = None, out: Any = None) -> Any:
+    """As the method, whose array comes first."""
+    return compress(condition, x, axis, out)
+
+
 def install(module: ModuleType) -> None:
     """Fill the tables from ``functrace.numpy``, which calls this when it is complete."""
     _fill(module, np)
@@ -143,7 +149,11 @@ def install(module: ModuleType) -> None:
         dispatch.ARRAY_FUNCTIONS[getattr(np, name)] = _refuse_in_place(name)
     _fill_methods()
     for name in module.__all__:
-        setattr(NAMESPACE, name, getattr(module, name))
+        function = getattr(module, name)
+        if isinstance(getattr(np, name, None), np.ufunc):
+            function = traced_version(function)  # operators have a tracer
+        setattr(NAMESPACE, name, function)
     NAMESPACE.getitem = getitem
-    NAMESPACE.flatten = NAMESPACE.ravel
+    NAMESPACE.flatten = module.ravel
+    NAMESPACE.compress = _compress_method
     NAMESPACE.module = module

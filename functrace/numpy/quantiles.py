@@ -171,7 +171,7 @@ def _assemble(
     results: list[Any], shape: tuple[int, ...], rows: Rows, dtype: Any, keepdims: Any
 ) -> Any:
     """Stack the results of each ``q``, in front."""
-    kept = rows.kept_with_ones if keepdims and keepdims is not np._NoValue else rows.kept
+    kept = rows.kept_with_ones if keepdims else rows.kept
     results = [convert_element_type(r, dtype) for r in results]
     if shape == ():
         return structural.reshape(results[0], kept)

@@ -17,9 +17,10 @@ from functrace.numpy.dispatching import (
     numpy_function,
     operand,
     refuse_out,
+    spread,
 )
 from functrace.ops import arithmetic, complexes, powers, reductions, structural
-from functrace.ops.arithmetic import div_p
+from functrace.ops.arithmetic import div_p, sub_p
 from functrace.ops.broadcasting import broadcast_to, reduce_sum_p
 from functrace.ops.creation import convert_element_type
 from functrace.ops.cumulative import reduce_prod_p
@@ -71,27 +72,22 @@ def sum_operand(a: Any, dtype: Any) -> Any:
     return convert_element_type(x, sum_dtype(x.dtype) if dtype is None else dtype)
 
 
-def fold(primitive: Primitive, x: Any, axes: tuple[int, ...], keepdims: Any = False) -> Any:
+def fold(primitive: Primitive, x: Any, axes: tuple[int, ...], keepdims: bool = False) -> Any:
     """Bind a reduction; with ``keepdims`` the axes stay, of size 1."""
     out = primitive.bind(x, axes=axes) if axes else x
-    return structural.expand_dims(out, axes) if keepdims and keepdims is not np._NoValue else out
-
-
-def _given(option: Any) -> bool:
-    """Tell whether an optional argument was given; NumPy's own marker says it wasn't."""
-    return option is not None and option is not np._NoValue
+    return structural.expand_dims(out, axes) if keepdims else out
 
 
 def _masked(x: Any, where: Any, identity: Any) -> Any:
     """Return ``x`` with the identity of the reduction where ``where`` is false."""
-    if not _given(where) or where is True:
+    if where is None or where is True:
         return x
     return choose(broadcast_to(operand(where), x.shape), x, cast(identity, x.dtype))
 
 
-def count_items(x: Any, axes: tuple[int, ...], keepdims: Any, where: Any) -> Any:
+def count_items(x: Any, axes: tuple[int, ...], keepdims: bool, where: Any) -> Any:
     """Return how many elements each result of a reduction sees: an int, or an integer array."""
-    if not _given(where) or where is True:
+    if where is None or where is True:
         return math.prod(x.shape[a] for a in axes)
     mask = broadcast_to(operand(where), x.shape)
     return fold(reduce_sum_p, convert_element_type(mask, _INT64), axes, keepdims)
@@ -141,7 +137,7 @@ def sum(
         x = _masked(x, where, 0)
     primitive = reduce_sum_p if x.dtype.kind != "b" else reduce_or_p
     result = fold(primitive, x, normalize_axes(axis, len(x.shape)), keepdims)
-    return result + cast(initial, x.dtype) if _given(initial) else result
+    return result + cast(initial, x.dtype) if initial is not None else result
 
 
 @numpy_function(np.prod)
@@ -163,7 +159,7 @@ def prod(
     x = _masked(x, where, 1)
     primitive = reduce_prod_p if x.dtype.kind != "b" else reduce_and_p
     result = fold(primitive, x, normalize_axes(axis, len(x.shape)), keepdims)
-    return result * cast(initial, x.dtype) if _given(initial) else result
+    return result * cast(initial, x.dtype) if initial is not None else result
 
 
 @numpy_function(np.any)
@@ -202,9 +198,7 @@ def count_nonzero(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
 # --- max, min ----------------------------------------------------------------------------------
 
 
-def _extreme(
-    which: str, a: Any, axis: Axis, keepdims: bool, initial: Any, where: Any
-) -> Any:
+def _extreme(which: str, a: Any, axis: Axis, keepdims: bool, initial: Any, where: Any) -> Any:
     primitive = reduce_max_p if which == "maximum" else reduce_min_p
     pairwise = arithmetic.max if which == "maximum" else arithmetic.min
     x = operand(a)
@@ -216,8 +210,8 @@ def _extreme(
                 f"numpy.{which[:3]}(numpy.abs(x)) or of x.real.",
             )
         )
-    start = cast(initial, x.dtype) if _given(initial) else None
-    if _given(where) and where is not True:
+    start = cast(initial, x.dtype) if initial is not None else None
+    if where is not None and where is not True:
         if start is None:
             raise ValueError(
                 f"reduction operation '{which}' does not have an identity, "
@@ -233,9 +227,7 @@ def _extreme(
 
 def _empty_extreme(which: str, x: Any, axes: tuple[int, ...], keepdims: bool, start: Any) -> Any:
     if start is None:
-        raise ValueError(
-            f"zero-size array to reduction operation {which} which has no identity"
-        )
+        raise ValueError(f"zero-size array to reduction operation {which} which has no identity")
     shape = tuple(n for i, n in enumerate(x.shape) if i not in axes)
     out = broadcast_to(start, shape)
     return structural.expand_dims(out, axes) if keepdims else out
@@ -306,7 +298,7 @@ def _arg_extreme(name: str, a: Any, axis: int | None, keepdims: bool) -> Any:
     if flat.shape[place] == 0:
         raise ValueError(f"attempt to get {name} of an empty sequence")
     out = getattr(reductions, name)(flat, place, _INT64)
-    if not keepdims or keepdims is np._NoValue:
+    if not keepdims:
         return out
     return structural.expand_dims(out, tuple(range(ndim)) if axis is None else (place,))
 
@@ -380,7 +372,7 @@ def _variance(
     known_mean: Any,
     correction: Any,
 ) -> Any:
-    if _given(correction):
+    if correction is not None:
         if ddof != 0:
             raise ValueError("ddof and correction can't be provided simultaneously.")
         ddof = correction
@@ -390,21 +382,23 @@ def _variance(
     elif x.dtype.kind in "biu":
         x = convert_element_type(x, _FLOAT64)
     axes = normalize_axes(axis, len(x.shape))
-    if not _given(known_mean):
-        count = count_items(x, axes, True, where)
-        known_mean = divide_by_count(fold(reduce_sum_p, _masked(x, where, 0), axes, True), count)
-    squares = _masked(squared_modulus(x - known_mean), where, 0)
+    count = count_items(x, axes, False, where)
+    if known_mean is None:
+        known_mean = divide_by_count(fold(reduce_sum_p, _masked(x, where, 0), axes), count)
+        centred = sub_p.bind(x, spread(known_mean, x.shape, axes))
+    else:
+        centred = x - known_mean
+    squares = _masked(squared_modulus(centred), where, 0)
     if dtype is not None:
         squares = convert_element_type(squares, dtype)
-    total = fold(reduce_sum_p, squares, axes, keepdims)
-    count = count_items(x, axes, keepdims, where)
-    return divide_by_freedom(total, count, ddof)
+    out = divide_by_freedom(fold(reduce_sum_p, squares, axes), count, ddof)
+    return structural.expand_dims(out, axes) if keepdims else out
 
 
 def divide_by_freedom(total: Any, count: Any, ddof: float) -> Any:
     """Return ``total / (count - ddof)``, the divisor not below 0."""
     if type(count) is int:
-        return total / total.dtype.type(count - ddof if count > ddof else 0)
+        return div_p.bind(total, total.dtype.type(count - ddof if count > ddof else 0))
     freedom = convert_element_type(count, total.dtype) - total.dtype.type(ddof)
     return total / arithmetic.max(freedom, total.dtype.type(0))
 

@@ -119,7 +119,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     if sorter is not None:
         line = getitem(line, sorter)
     if not isinstance(line, Tracer) and not isinstance(values, Tracer):
-        return np.searchsorted(line, values, side)
+        return np.searchsorted(line, values, side)  # type: ignore[call-overload]
     if line.ndim != 1:
         raise ValueError("object too deep for desired array")
     line, values = promote_dtypes(line, values)

@@ -76,9 +76,9 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
         raise ValueError("diff requires input that is at least one dimensional")
     axis = normalize_axis(axis, len(x.shape))
     parts = [x]
-    if prepend is not None and prepend is not np._NoValue:
+    if prepend is not None:
         parts.insert(0, _edge(prepend, x, axis))
-    if append is not None and append is not np._NoValue:
+    if append is not None:
         parts.append(_edge(append, x, axis))
     if len(parts) > 1:
         x = joining.concatenate(promote_dtypes(*parts), axis)

@@ -135,9 +135,7 @@ def expand_dims(a: Any, axis: Any) -> Any:
     new_ndim = x.ndim + len(places)
     kept = iter(x.shape)
     inserted = normalize_axes(tuple(places), new_ndim)
-    return structural.reshape(
-        x, tuple(1 if i in inserted else next(kept) for i in range(new_ndim))
-    )
+    return structural.reshape(x, tuple(1 if i in inserted else next(kept) for i in range(new_ndim)))
 
 
 def _each(arrays: tuple[Any, ...], function: Any) -> Any:
@@ -278,7 +276,9 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     x = operand(a)
     if axis is None:
         return structural.reshape(roll(structural.reshape(x, (x.size,)), shift, 0), x.shape)
-    axes = [normalize_axis(i, x.ndim) for i in (axis if isinstance(axis, (tuple, list)) else [axis])]
+    axes = [
+        normalize_axis(i, x.ndim) for i in (axis if isinstance(axis, (tuple, list)) else [axis])
+    ]
     shifts = shift if isinstance(shift, (tuple, list)) or np.ndim(shift) else [shift] * len(axes)
     if len(axes) == 1 and len(shifts) > 1:
         axes = axes * len(shifts)
@@ -309,9 +309,7 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     """The elements repeated to a shape, as broadcasting does."""
     x = operand(array)
     new = (int(shape),) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
-    if len(new) < x.ndim or any(
-        n not in (1, m) for n, m in zip(x.shape[::-1], new[::-1])
-    ):
+    if len(new) < x.ndim or any(n not in (1, m) for n, m in zip(x.shape[::-1], new[::-1])):
         raise ShapeError(
             "operands could not be broadcast together with remapped shapes "
             f"[original->remapped]: {x.shape} and requested shape {new}"

@@ -10,8 +10,8 @@ import numpy as np
 
 from functrace.core.trace import Tracer
 from functrace.errors import ConcretizationError, compose
-from functrace.numpy.dispatching import normalize_axis, numpy_function, operand
-from functrace.ops import arithmetic, creation, sorting, structural
+from functrace.numpy.dispatching import constant, normalize_axis, numpy_function, operand
+from functrace.ops import creation, sorting, structural
 
 __all__ = [
     "argpartition",
@@ -78,14 +78,14 @@ def argsort(
     if not x.shape:
         return np.int64(0)
     places = creation.iota(_INT64, x.shape, axis)
-    return sorting.sort((arithmetic.stop_gradient(x), places), axis, num_keys=1)[1]
+    return sorting.sort((constant(x), places), axis, num_keys=1)[1]
 
 
 @numpy_function(np.lexsort)
 def lexsort(keys: Any, axis: int = -1) -> Any:
     """Indices that sort by several keys, the last the most important; as ``numpy.lexsort``."""
     parts: Sequence[Any] = list(keys)
-    xs = [arithmetic.stop_gradient(operand(k)) for k in reversed(parts)]
+    xs = [constant(operand(k)) for k in reversed(parts)]
     if not xs:
         raise TypeError("need sequence of keys with len > 0 in lexsort")
     axis = normalize_axis(axis, len(xs[0].shape))
@@ -130,7 +130,7 @@ def sort_complex(a: Any) -> Any:
     x = operand(a)
     if x.dtype.kind == "c":
         return sort(x)
-    narrow = x.dtype.char in "bhBHe" or x.dtype.char == "f"
+    narrow = x.dtype.char in "bhBH"
     return creation.convert_element_type(sort(x), np.complex64 if narrow else np.complex128)
 
 
@@ -146,6 +146,7 @@ def unique(
     axis: int | None = None,
     *,
     equal_nan: bool = True,
+    sorted: bool = True,
 ) -> Any:
     """Sorted different elements; as ``numpy.unique``.
 
@@ -156,7 +157,7 @@ def unique(
         ConcretizationError: the values aren't known.
     """
     x = operand(ar)
-    values = arithmetic.stop_gradient(x)
+    values = constant(x)
     if isinstance(values, Tracer):
         raise ConcretizationError(
             compose(
@@ -165,7 +166,8 @@ def unique(
                 "call it outside of jit and vmap, or sort and compare neighbours.",
             )
         )
-    found = np.unique(values, True, return_inverse, return_counts, axis, equal_nan=equal_nan)
+    find: Any = np.unique
+    found = find(values, True, return_inverse, return_counts, axis, equal_nan=equal_nan)
     index = found[1]
     elements = structural.reshape(x, (values.size,)) if axis is None else x
     place = 0 if axis is None else normalize_axis(axis, len(x.shape))

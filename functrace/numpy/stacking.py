@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -90,9 +91,9 @@ def _check_sizes(xs: Sequence[Any], axis: int) -> None:
     for i, x in enumerate(xs):
         if len(x.shape) != len(first):
             raise ShapeError(
-                "all the input array dimensions except for the concatenation axis must match "
-                f"exactly, but the array at index 0 has {len(first)} dimension(s) and the array "
-                f"at index {i} has {len(x.shape)} dimension(s)"
+                "all the input arrays must have same number of dimensions, but the array at index "
+                f"0 has {len(first)} dimension(s) and the array at index {i} has "
+                f"{len(x.shape)} dimension(s)"
             )
         for d, (n, m) in enumerate(zip(first, x.shape)):
             if n != m and d != axis:
@@ -205,7 +206,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
         each, longer = divmod(count, sections)
         sizes = [each + 1] * longer + [each] * (sections - longer)
         stops = np.cumsum([0, *sizes]).tolist()
-    return [joining.slice_in_dim(x, lo, hi, axis=axis) for lo, hi in zip(stops, stops[1:])]
+    return [joining.slice_in_dim(x, lo, hi, axis=axis) for lo, hi in pairwise(stops)]
 
 
 @numpy_function(np.split)
@@ -259,7 +260,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
 
 
 @numpy_function(np.tile)
-def tile(A: Any, reps: Any) -> Any:
+def tile(A: Any, reps: Any) -> Any:  # noqa: N803
     """The array repeated along each axis."""
     x = operand(A)
     counts = (int(reps),) if np.ndim(reps) == 0 else tuple(int(n) for n in reps)

@@ -13,6 +13,7 @@ from functrace.errors import ConcretizationError, ShapeError, compose
 from functrace.numpy.dispatching import (
     cast,
     choose,
+    constant,
     has_tracer,
     numpy_function,
     operand,
@@ -90,20 +91,19 @@ def cov(
     weights = _cov_weights(x.shape[1], fweights, aweights)
     if ddof is None:
         ddof = 0 if bias else 1
-    mean, total = average(x, 1, weights, returned=True) if weights is not None else (
-        average(x, 1),
-        x.shape[1],
-    )
-    if weights is None:
-        factor: Any = total - ddof
-    else:
-        total = total[0] if len(total.shape) else total
-        factor = complexes.real(total) if total.dtype.kind == "c" else total
-        factor = factor - _freedom_lost(ddof, weights, aweights, factor)
-    x = x - structural.expand_dims(mean, (1,))
+    factor = _cov_factor(x.shape[1], weights, aweights, ddof)
+    x = x - average(x, 1, weights, keepdims=True)
     weighted = x if weights is None else x * weights
     out = matmul(x, conjugate(structural.transpose(weighted, (1, 0)))) / factor
     return structural.squeeze(out, tuple(i for i, n in enumerate(out.shape) if n == 1))
+
+
+def _cov_factor(n: int, weights: Any, aweights: Any, ddof: int) -> Any:
+    """Return what the sum of products is divided by."""
+    if weights is None:
+        return n - ddof
+    total = sum(weights)
+    return total - _freedom_lost(ddof, weights, aweights, total)
 
 
 def _freedom_lost(ddof: int, weights: Any, aweights: Any, total: Any) -> Any:
@@ -140,9 +140,7 @@ def _clip(x: Any) -> Any:
 # --- bincount ----------------------------------------------------------------------------------
 
 
-def bincount(
-    x: Any, weights: Any = None, minlength: int = 0, *, length: int | None = None
-) -> Any:
+def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | None = None) -> Any:
     """How often each integer 0, 1, 2, ... occurs; as ``numpy.bincount``.
 
     Args:
@@ -157,7 +155,7 @@ def bincount(
     """
     if length is None and not has_tracer((x, weights)):
         return np.bincount(x, weights, minlength)
-    x = arithmetic.stop_gradient(operand(x))
+    x = constant(operand(x))
     if len(x.shape) != 1:
         depth = "too deep" if x.shape else "of too small depth"
         raise ValueError(f"object {depth} for desired array")

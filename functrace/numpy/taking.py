@@ -178,9 +178,11 @@ def _refuse_in_place(name: str, *values: Any) -> None:
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     """Each element from the array among ``choices`` whose number ``a`` gives."""
     refuse_out(out, "choose")
-    cases = list(choices) if isinstance(choices, (list, tuple)) else [
-        choices[i] for i in range(choices.shape[0])
-    ]
+    cases = (
+        list(choices)
+        if isinstance(choices, (list, tuple))
+        else [choices[i] for i in range(choices.shape[0])]
+    )
     arrays = [operand(c) for c in cases]
     number = operand(a)
     shape = broadcast_shapes(shape_of(number), *(shape_of(c) for c in arrays))
@@ -298,9 +300,7 @@ def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple[Any, ...]
 
 
 @numpy_function(np.ravel_multi_index)
-def ravel_multi_index(
-    multi_index: Any, dims: Any, mode: Any = "raise", order: str = "C"
-) -> Any:
+def ravel_multi_index(multi_index: Any, dims: Any, mode: Any = "raise", order: str = "C") -> Any:
     """The indices into the flat array of coordinates in ``dims``; traced ones aren't checked."""
     sizes = (int(dims),) if np.ndim(dims) == 0 else tuple(int(n) for n in dims)
     modes = mode if isinstance(mode, tuple) else (mode,) * len(sizes)

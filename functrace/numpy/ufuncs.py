@@ -1,7 +1,7 @@
 """Ufuncs: their options, and operands of the dtypes of the loop that NumPy would run.
 
 A traced ufunc takes its operands alone; the decorator deals with ``dtype``, ``where``, ``out``...
-The loop is asked of NumPy itself (``ufunc.resolve_dtypes``), so dtypes are NEP 50's by construction.
+The loop is asked of NumPy itself (``ufunc.resolve_dtypes``): dtypes are NEP 50's by construction.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ __all__ = ["inexact", "loop_operands", "numpy_function_with", "operands", "ufunc
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-def numpy_function_with(
-    original: Callable[..., Any], *extras: str
-) -> Callable[[F], F]:
+
+def numpy_function_with(original: Callable[..., Any], *extras: str) -> Callable[[F], F]:
     """Return a decorator like ``numpy_function``, for a function with keywords NumPy's lacks.
 
     With one of the keywords ``extras`` the traced version runs on plain arrays as well.
@@ -67,7 +66,7 @@ def ufunc_function(original: np.ufunc) -> Callable[[F], F]:
                 return with_options(*args, **options)
             return original(*args, **options)
 
-        function.__wrapped__ = with_options  # type: ignore[attr-defined]
+        function.__wrapped__ = with_options
         function.__signature__ = _signature(traced)  # type: ignore[attr-defined]
         return cast(F, function)
 
@@ -190,6 +189,6 @@ _NUMBERS = (float, int)
 
 def inexact(ufunc: np.ufunc, x: Any) -> Any:
     """Return the operand of a floating-point ufunc: integers go to the loop NumPy picks."""
-    if isinstance(x, Tracer) and x.dtype.kind in "fc":
+    if isinstance(x, Tracer) and x.dtype.kind == "f":
         return x
     return loop_operands(ufunc, x)[0]

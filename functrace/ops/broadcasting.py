@@ -20,9 +20,7 @@ __all__ = ["broadcast_in_dim", "broadcast_to", "reduce_sum", "unbroadcast"]
 broadcast_in_dim_p = Primitive("broadcast_in_dim")
 
 
-def _insert_axes(
-    x_shape: tuple[int, ...], ndim: int, dims: tuple[int, ...]
-) -> tuple[int, ...]:
+def _insert_axes(x_shape: tuple[int, ...], ndim: int, dims: tuple[int, ...]) -> tuple[int, ...]:
     sizes = dict(zip(dims, x_shape))
     return tuple(sizes.get(i, 1) for i in range(ndim))
 
@@ -44,8 +42,10 @@ def _broadcast_in_dim_type(
     x: ShapedArray, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]
 ) -> ShapedArray:
     dims = broadcast_dimensions
-    fits = len(dims) == x.ndim and list(dims) == sorted(set(dims)) and (
-        all(0 <= d < len(shape) and n in (1, shape[d]) for n, d in zip(x.shape, dims))
+    fits = (
+        len(dims) == x.ndim
+        and list(dims) == sorted(set(dims))
+        and (all(0 <= d < len(shape) and n in (1, shape[d]) for n, d in zip(x.shape, dims)))
     )
     if not fits:
         raise ShapeError(

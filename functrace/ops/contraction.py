@@ -45,9 +45,7 @@ class MatrixProduct:
     def of(dimension_numbers: DotDimensionNumbers, lhs_ndim: int, rhs_ndim: int) -> MatrixProduct:
         """Return it from ``lax``'s dimension numbers."""
         (lc, rc), (lb, rb) = dimension_numbers
-        return MatrixProduct(
-            lb, _rest(lhs_ndim, lb, lc), lc, rb, _rest(rhs_ndim, rb, rc), rc
-        )
+        return MatrixProduct(lb, _rest(lhs_ndim, lb, lc), lc, rb, _rest(rhs_ndim, rb, rc), rc)
 
 
 def _rest(ndim: int, *named: Axes) -> Axes:
@@ -57,7 +55,8 @@ def _rest(ndim: int, *named: Axes) -> Axes:
 
 dot_general_p = Primitive("dot_general")
 
-_MATRIX = (((1,), (0,)), ((), ()))
+# The products that ``@`` is: the last axis of a vector or matrix with the first of another.
+_MATMUL = ((((0,), (0,)), ((), ())), (((1,), (0,)), ((), ())))
 
 
 @dot_general_p.def_impl
@@ -70,7 +69,7 @@ def _dot_general_impl(
 ) -> Any:
     if preferred_element_type is not None:
         x, y = x.astype(preferred_element_type), y.astype(preferred_element_type)
-    if dimension_numbers == _MATRIX and x.ndim == y.ndim == 2:
+    if 1 <= x.ndim <= 2 and 1 <= y.ndim <= 2 and dimension_numbers == _MATMUL[x.ndim - 1]:
         return x @ y
     p = MatrixProduct.of(dimension_numbers, x.ndim, y.ndim)
     shape = _result_shape(p, x.shape, y.shape)
@@ -98,9 +97,7 @@ def _size(shape: Sequence[int]) -> int:
     return size
 
 
-def _result_shape(
-    p: MatrixProduct, x: tuple[int, ...], y: tuple[int, ...]
-) -> tuple[int, ...]:
+def _result_shape(p: MatrixProduct, x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
     return (
         *(x[d] for d in p.lhs_batch),
         *(x[d] for d in p.lhs_kept),
@@ -216,7 +213,9 @@ def _product_rule(
     preferred_element_type: np.dtype[Any] | None,
 ) -> MatrixProduct | None:
     x, y = avals_in
-    if x.dtype not in BLAS_DTYPES or preferred_element_type not in (None, x.dtype):
+    # (None would equal float64, which np.dtype(None) is.)
+    widened = preferred_element_type is not None and preferred_element_type != x.dtype
+    if x.dtype not in BLAS_DTYPES or widened:
         return None
     return MatrixProduct.of(dimension_numbers, x.ndim, y.ndim)
 

@@ -49,9 +49,7 @@ def _convert_transpose(ct: Any, x: Any, *, new_dtype: np.dtype[Any]) -> Any:
 
 
 @convert_element_type_p.def_batching
-def _convert_batching(
-    size: int, args: Sequence[Any], dims: Sequence[int], **params: Any
-) -> Any:
+def _convert_batching(size: int, args: Sequence[Any], dims: Sequence[int], **params: Any) -> Any:
     return convert_element_type_p.bind(args[0], **params), dims[0]
 
 

@@ -21,12 +21,20 @@ from functrace.ops.bitwise import bitwise_not, bitwise_or
 from functrace.ops.broadcasting import reduce_sum
 from functrace.ops.creation import full, iota
 from functrace.ops.dimension_numbers import GatherScatterMode
-from functrace.ops.families import ANY, FLOATING, INEXACT, NUMERIC, check_dtypes, kept_axes, reduction
+from functrace.ops.exponentials import exp
+from functrace.ops.families import (
+    ANY,
+    FLOATING,
+    INEXACT,
+    NUMERIC,
+    check_dtypes,
+    kept_axes,
+    reduction,
+)
 from functrace.ops.indexing import take_along_axis
 from functrace.ops.joining import concatenate, slice_in_dim
 from functrace.ops.logical import eq, is_nan, ne, select
 from functrace.ops.nests import for_each_row
-from functrace.ops.exponentials import exp
 from functrace.ops.reductions import highest, lowest
 from functrace.ops.structural import lanes_first, reshape, transpose
 
@@ -53,9 +61,7 @@ def _accumulate(ufunc: np.ufunc) -> Callable[..., Any]:
 
 def _walk(b: Any, n: Any, reverse: bool, inits: Sequence[Any], step: Callable[..., Any]) -> None:
     """Emit ``accs = step(i, *accs)`` along a line of n elements, in either direction."""
-    b.fold(
-        0, n, list(inits), lambda i, *accs: step(b.sub(b.sub(n, 1), i) if reverse else i, *accs)
-    )
+    b.fold(0, n, list(inits), lambda i, *accs: step(b.sub(b.sub(n, 1), i) if reverse else i, *accs))
 
 
 def cumulative(

@@ -33,8 +33,9 @@ class GatherScatterMode(enum.Enum):
         RAISE: NumPy's indexing, the default of ``functrace.numpy``: a negative index counts from
             the end, any other out of bounds is an ``IndexError``, compiled or not.
         CLIP: the window is moved inside.
-        FILL_OR_DROP: reads give the fill value, writes are dropped; ``lax``'s default.
-        PROMISE_IN_BOUNDS: the caller promises; a broken promise is treated as ``CLIP``.
+        FILL_OR_DROP: reads give the fill value, writes are dropped; the default of ``lax.scatter``.
+        PROMISE_IN_BOUNDS: the caller promises; a broken promise is treated as ``CLIP``. The
+            default of ``lax.gather``.
     """
 
     RAISE = "raise"
@@ -44,7 +45,7 @@ class GatherScatterMode(enum.Enum):
 
     @staticmethod
     def from_any(mode: str | GatherScatterMode | None) -> GatherScatterMode:
-        """Return the mode that a name stands for; None is ``lax``'s default, fill or drop."""
+        """Return the mode that a name stands for; None is fill or drop, as in JAX."""
         if isinstance(mode, GatherScatterMode):
             return mode
         if mode is None or mode == "drop":
@@ -58,7 +59,7 @@ class GatherScatterMode(enum.Enum):
             ) from None
 
     def __repr__(self) -> str:
-        return self.value
+        return f"GatherScatterMode.{self.name}"
 
 
 class GatherDimensionNumbers(NamedTuple):
@@ -170,8 +171,7 @@ class Windows(NamedTuple):
         """Raise the error for operands that don't fit."""
         raise ShapeError(
             compose(
-                f"{name} got an operand of type {operand}, indices of type {indices} and "
-                f"{self!r}.",
+                f"{name} got an operand of type {operand}, indices of type {indices} and {self!r}.",
                 problem,
             )
         )

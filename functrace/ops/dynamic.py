@@ -67,9 +67,7 @@ def _start_in_kernel(b: Any, start: Any, extent: Any, size: Any) -> Any:
     return b.maximum(b.minimum(b.cast(start, np.dtype(np.int64)), last), 0)
 
 
-def _index_vectors(
-    size: int, starts: Sequence[Any], dims: Sequence[Any]
-) -> tuple[Any, int | None]:
+def _index_vectors(size: int, starts: Sequence[Any], dims: Sequence[Any]) -> tuple[Any, int | None]:
     """Return the start indices as index vectors, and where their lanes are."""
     lanes = None if all(d is None for d in dims) else 0
     parts = []
@@ -108,9 +106,7 @@ dynamic_slice_p.def_jvp_each(_dynamic_slice_jvp, None)
 
 
 @dynamic_slice_p.def_transpose
-def _dynamic_slice_transpose(
-    ct: Any, x: Any, *starts: Any, slice_sizes: tuple[int, ...]
-) -> Any:
+def _dynamic_slice_transpose(ct: Any, x: Any, *starts: Any, slice_sizes: tuple[int, ...]) -> Any:
     zeros = full(x.shape, 0, ct.dtype)
     return [dynamic_update_slice_p.bind(zeros, ct, *starts), *[None] * len(starts)]
 
@@ -232,9 +228,7 @@ def _dynamic_update_slice_transpose(ct: Any, x: Any, update: Any, *starts: Any) 
 
 
 @dynamic_update_slice_p.def_batching
-def _dynamic_update_slice_batching(
-    size: int, args: Sequence[Any], dims: Sequence[Any]
-) -> Any:
+def _dynamic_update_slice_batching(size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
     x, update, *starts = args
     if not starts or all(d is None for d in dims[2:]):
         x, update = lanes_first(size, x, dims[0]), lanes_first(size, update, dims[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,8 @@ def _start(
         indices = np.minimum(indices, np.uint64(_INT64_MAX))
     start = indices.astype(np.int64, copy=False)
     last = n - window
+    if not start.size or (start.min() >= 0 and start.max() <= last):
+        return start, None
     if mode is GatherScatterMode.RAISE:
         wrapped = np.where(start < 0, start + n, start)
         bad = (wrapped < 0) | (wrapped > last)
@@ -38,65 +40,58 @@ def _start(
         return wrapped, None
     if mode is GatherScatterMode.FILL_OR_DROP:
         inside = (start >= 0) & (start <= last)
-        return (start, None) if inside.all() else (np.where(inside, start, 0), inside)
+        return np.where(inside, start, 0), inside
     return np.clip(start, 0, last), None
 
 
-class _Places(NamedTuple):
-    """An advanced index for ``operand.transpose(axes)`` cut to its first ``cut`` elements.
+class _Plan(NamedTuple):
+    """How windows become an advanced index for ``operand.transpose(axes)[cut]``.
 
     Its result has the axes (batch, windows of indexed axes, windows of the others), which
-    ``spread`` permutes to those of the spread array.
+    ``spread`` permutes to those of the spread array. ``windows`` holds the window's size of each
+    indexed axis, -1 where the spread array doesn't have it. If whole slices of one axis are
+    taken, ``take`` is that axis, else -1, and ``take_spread`` permutes the result of ``np.take``.
     """
 
+    indexed: tuple[int, ...]
     axes: tuple[int, ...]
     cut: tuple[slice, ...]
-    starts: list[Any]
-    windows: list[int]
-    inside: Any
-    batch: tuple[int, ...]
+    windows: tuple[int, ...]
     spread: tuple[int, ...]
-
-    def key(self) -> tuple[Any, ...]:
-        """Return the index arrays, windows included."""
-        slots = sum(w >= 0 for w in self.windows)
-        key, slot = [], 0
-        for start, window in zip(self.starts, self.windows):
-            start = start.reshape(start.shape + (1,) * slots)
-            if window >= 0:
-                slot += 1
-                start = start + np.arange(window).reshape((-1,) + (1,) * (slots - slot))
-            key.append(start)
-        return tuple(key)
+    take: int
+    take_spread: tuple[int, ...]
 
 
-def _locate(w: Windows, indices: Any, shape: tuple[int, ...], mode: GatherScatterMode) -> _Places:
-    batch = indices.shape[:-1]
-    indexed = sorted({*w.index_map, *w.operand_batch})
-    rest = [d for d in range(len(shape)) if d not in indexed]
-    starts, windows, inside = [], [], None
-    for d in indexed:
-        if d in w.operand_batch:
-            line = np.arange(shape[d])
-            axis = w.indices_batch[w.operand_batch.index(d)]
-            start = line.reshape((-1,) + (1,) * (len(batch) - 1 - axis))
-        else:
-            component = indices[..., w.index_map.index(d)]
-            start, mask = _start(component, d, shape[d], w.sizes[d], mode)
-            if mask is not None:
-                inside = mask if inside is None else inside & mask
-        starts.append(np.broadcast_to(start, batch))
-        windows.append(w.sizes[d] if d in w.window_dims else -1)
-    sources = [d for d in (*indexed, *rest) if d in w.window_dims]
-    order, batch_axis = [], iter(range(len(batch)))
-    for axis in range(len(batch) + len(w.offset_dims)):
-        if axis in w.offset_dims:
-            dim = w.window_dims[w.offset_dims.index(axis)]
-            order.append(len(batch) + sources.index(dim))
-        else:
-            order.append(next(batch_axis))
+@functools.lru_cache(maxsize=4096)
+def _plan(w: Windows, shape: tuple[int, ...], n_batch: int) -> _Plan:
+    indexed = tuple(sorted({*w.index_map, *w.operand_batch}))
+    rest = tuple(d for d in range(len(shape)) if d not in indexed)
+    dims = w.window_dims
     cut = (slice(None),) * len(indexed) + tuple(slice(0, w.sizes[d]) for d in rest)
-    return _Places((*indexed, *rest), cut, starts, windows, inside, batch, tuple(order))
+    windows = tuple(w.sizes[d] if d in dims else -1 for d in indexed)
+    by_key = (*range(n_batch), *(d for d in (*indexed, *rest) if d in dims))
+    spread = _spread_order(w, n_batch, by_key)
+    take, take_spread = _single_axis(w, shape), ()
+    if take >= 0:
+        by_take = (*range(take), *range(n_batch), *range(take + 1, len(shape)))
+        take_spread = _spread_order(w, n_batch, by_take, take, n_batch)
+    return _Plan(indexed, (*indexed, *rest), cut, windows, spread, take, take_spread)
+
+
+def _spread_order(
+    w: Windows, n_batch: int, names: tuple[int, ...], first: int = 0, count: int | None = None
+) -> tuple[int, ...]:
+    """Return the permutation to the axes of the spread array.
+
+    ``names`` are, in order, the operand axes there, but for ``count`` batch axes from ``first`` on.
+    """
+    stop = first + (n_batch if count is None else count)
+    place = {d: i for i, d in enumerate(names) if not first <= i < stop}
+    batch, window = iter(range(first, stop)), iter(w.window_dims)
+    ndim = n_batch + len(w.offset_dims)
+    return tuple(
+        place[next(window)] if axis in w.offset_dims else next(batch) for axis in range(ndim)
+    )
 
 
 def _single_axis(w: Windows, shape: tuple[int, ...]) -> int:
@@ -108,51 +103,68 @@ def _single_axis(w: Windows, shape: tuple[int, ...]) -> int:
     return axis if whole else -1
 
 
+def _starts(
+    w: Windows, plan: _Plan, indices: Any, shape: tuple[int, ...], mode: GatherScatterMode
+) -> tuple[list[Any], Any]:
+    """Return where windows start along each indexed axis, and which are inside (None: all)."""
+    batch = indices.shape[:-1]
+    starts, inside = [], None
+    for d in plan.indexed:
+        if d in w.operand_batch:
+            axis = w.indices_batch[w.operand_batch.index(d)]
+            line = np.arange(shape[d]).reshape((-1,) + (1,) * (len(batch) - 1 - axis))
+            starts.append(line if w.index_map else np.broadcast_to(line, batch))
+            continue
+        component = indices[..., w.index_map.index(d)]
+        start, mask = _start(component, d, shape[d], w.sizes[d], mode)
+        if mask is not None:
+            inside = mask if inside is None else inside & mask
+        starts.append(start)
+    return starts, inside
+
+
+def _key(plan: _Plan, starts: list[Any]) -> tuple[Any, ...]:
+    """Return the index arrays, windows included."""
+    slots = sum(window >= 0 for window in plan.windows)
+    if not slots:
+        return tuple(starts)
+    key, slot = [], 0
+    for start, window in zip(starts, plan.windows):
+        start = start.reshape(start.shape + (1,) * slots)
+        if window >= 0:
+            slot += 1
+            start = start + np.arange(window).reshape((-1,) + (1,) * (slots - slot))
+        key.append(start)
+    return tuple(key)
+
+
 # --- gather ------------------------------------------------------------------------------------
 
 
-def gather_numpy(
-    x: Any, indices: Any, w: Windows, mode: GatherScatterMode, fill_value: Any
-) -> Any:
+def gather_numpy(x: Any, indices: Any, w: Windows, mode: GatherScatterMode, fill_value: Any) -> Any:
     """Read the windows."""
     x, indices = np.asarray(x), np.asarray(indices)
-    out_shape = w.spread_shape(indices.shape)
     if x.size == 0:
-        return _from_empty(x, indices, w, mode, fill_value, out_shape)
-    axis = _single_axis(w, x.shape)
-    if axis >= 0 and mode is GatherScatterMode.RAISE and indices.dtype != np.uint64:
-        taken = x.take(indices[..., 0], axis)
-        batch = indices.ndim - 1
-        natural = (*range(axis), *range(axis + batch, x.ndim - 1 + batch))
-        if natural == w.offset_dims:
-            return taken
-        window = iter(natural)
-        ids = iter(range(axis, axis + batch))
-        return taken.transpose(
-            [next(window) if d in w.offset_dims else next(ids) for d in range(taken.ndim)]
-        )
-    places = _locate(w, indices, x.shape, mode)
-    view = x.transpose(places.axes)[places.cut]
-    if places.starts:
-        out = view[places.key()]
+        return _from_empty(x, indices, w, mode, fill_value)
+    plan = _plan(w, x.shape, indices.ndim - 1)
+    raises = mode in (GatherScatterMode.RAISE, GatherScatterMode.PROMISE_IN_BOUNDS)
+    if plan.take >= 0 and raises and indices.dtype != np.uint64:
+        return x.take(indices[..., 0], plan.take).transpose(plan.take_spread)[()]
+    starts, inside = _starts(w, plan, indices, x.shape, mode)
+    view = x.transpose(plan.axes)[plan.cut]
+    if starts:
+        out = view[_key(plan, starts)]
     else:
-        out = np.broadcast_to(view, places.batch + view.shape)
-    if places.inside is not None:
-        out = out.copy() if isinstance(out, np.ndarray) else np.asarray(out)
-        out[~places.inside] = fill_value
-    return out.transpose(places.spread)[()]
+        out = np.broadcast_to(view, indices.shape[:-1] + view.shape)
+    if inside is not None:
+        out = np.array(out)
+        out[~inside] = fill_value
+    return out.transpose(plan.spread)[()]
 
 
-def _from_empty(
-    x: Any,
-    indices: Any,
-    w: Windows,
-    mode: GatherScatterMode,
-    fill_value: Any,
-    out_shape: tuple[int, ...],
-) -> Any:
+def _from_empty(x: Any, indices: Any, w: Windows, mode: GatherScatterMode, fill_value: Any) -> Any:
     _check_empty(x, indices, w, mode)
-    return np.full(out_shape, fill_value, x.dtype)[()]
+    return np.full(w.spread_shape(indices.shape), fill_value, x.dtype)[()]
 
 
 def _check_empty(x: Any, indices: Any, w: Windows, mode: GatherScatterMode) -> None:
@@ -180,19 +192,18 @@ def scatter_numpy(
     if x.size == 0:
         _check_empty(out, indices, w, mode)
         return out
-    places = _locate(w, indices, out.shape, mode)
-    undo = np.argsort(places.spread) if places.spread else ()
-    updates = updates.transpose(undo)
-    if places.inside is not None:
-        updates = updates[places.inside]
-        starts = [start[places.inside] for start in places.starts]
-        places = places._replace(starts=starts, batch=updates.shape[:1])
-    if unique and places.starts:
-        view = out.transpose(places.axes)[places.cut]
-        key = places.key()
+    plan = _plan(w, out.shape, indices.ndim - 1)
+    starts, inside = _starts(w, plan, indices, out.shape, mode)
+    updates = updates.transpose(np.argsort(plan.spread).tolist())
+    if inside is not None:
+        updates = updates[inside]
+        starts = [np.broadcast_to(start, inside.shape)[inside] for start in starts]
+    key = _key(plan, starts)
+    if unique and starts:
+        view = out.transpose(plan.axes)[plan.cut]
         view[key] = updates if combine is None else combine(view[key], updates)
         return out[()]
-    flat = np.broadcast_to(_flat_index(places, out.shape), updates.shape).reshape(-1)
+    flat = np.broadcast_to(_flat_index(plan, key, out.shape), updates.shape).reshape(-1)
     line, values = out.reshape(-1), updates.reshape(-1)
     if combine is None:
         line[flat] = values
@@ -201,18 +212,15 @@ def scatter_numpy(
     return out[()]
 
 
-def _flat_index(places: _Places, shape: tuple[int, ...]) -> Any:
+def _flat_index(plan: _Plan, key: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
     """Return where in the flat array each element of the updates goes."""
     strides = np.cumprod([1, *shape[:0:-1]])[::-1].tolist() if shape else []
-    key = places.key()
-    rest = places.axes[len(key) :]
+    rest = plan.axes[len(key) :]
     total: Any = 0
-    for axis, start in zip(places.axes, key):
+    for axis, start in zip(plan.axes, key):
         total = total + start * strides[axis]
     total = np.reshape(total, np.shape(total) + (1,) * len(rest))
-    for i, (axis, cut) in enumerate(zip(rest, places.cut[len(key) :])):
+    for i, (axis, cut) in enumerate(zip(rest, plan.cut[len(key) :])):
         line = np.arange(cut.stop) * strides[axis]
         total = total + line.reshape((-1,) + (1,) * (len(rest) - 1 - i))
     return total
-
-

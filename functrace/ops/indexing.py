@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ gather_p = Primitive("gather")
 
 
 def _filler(fill_value: Any, dtype: np.dtype[Any]) -> Any:
-    """Return the fill value; None stands for the default, since NaN as a parameter equals nothing."""
+    """Return the fill value; None is the default, as NaN, being a parameter, equals nothing."""
     return default_fill(dtype) if fill_value is None else dtype.type(fill_value)
 
 
@@ -119,7 +120,10 @@ def _gather_batching(
     if indices_dim is None:
         # One more whole axis in front of the window.
         new = GatherDimensionNumbers(
-            (0, *shifted(d.offset_dims)), collapsed, index_map, batching,
+            (0, *shifted(d.offset_dims)),
+            collapsed,
+            index_map,
+            batching,
             d.start_indices_batching_dims,
         )
         sizes = (size, *slice_sizes)
@@ -202,8 +206,11 @@ def gather(
     mode: str | GatherScatterMode | None = None,
     fill_value: Any = None,
 ) -> Any:
-    """Read a window of ``operand`` for each index vector; see ``GatherDimensionNumbers``."""
-    mode = GatherScatterMode.from_any(mode)
+    """Read a window of ``operand`` for each index vector; see ``GatherDimensionNumbers``.
+
+    Without ``mode``, indices are promised to be in bounds.
+    """
+    mode = PROMISE if mode is None else GatherScatterMode.from_any(mode)
     fill = None if fill_value is None or mode is not FILL else dtype_of(operand).type(fill_value)
     if fill is not None and fill != fill:
         fill = None
@@ -224,20 +231,45 @@ def take_along_axis(
 ) -> Any:
     """Read ``x`` at ``indices`` along one axis; on the others they go together."""
     shape = shape_of(indices)
-    others = tuple(d for d in range(len(shape)) if d != axis)
-    dnums = GatherDimensionNumbers((), (axis,), (axis,), others, others)
     indices = broadcast_in_dim(indices, (*shape, 1), range(len(shape)))
-    sizes = (1,) * len(shape)
-    return gather(x, indices, dnums, sizes, mode=mode, unique_indices=unique)
+    return gather_p.bind(
+        x,
+        indices,
+        dimension_numbers=_along_axis(len(shape), axis),
+        slice_sizes=(1,) * len(shape),
+        indices_are_sorted=False,
+        unique_indices=unique,
+        mode=mode,
+        fill_value=None,
+    )
+
+
+@functools.cache
+def _along_axis(ndim: int, axis: int) -> GatherDimensionNumbers:
+    others = tuple(d for d in range(ndim) if d != axis)
+    return GatherDimensionNumbers((), (axis,), (axis,), others, others)
 
 
 def take_rows(x: Any, indices: Any, axis: int, mode: GatherScatterMode = RAISE) -> Any:
     """Read whole slices of ``x`` along one axis, as ``np.take``: the axes of indices go there."""
-    shape, n = shape_of(x), len(shape_of(indices))
-    offset = (*range(axis), *range(axis + n, len(shape) - 1 + n))
-    dnums = GatherDimensionNumbers(offset, (axis,), (axis,))
-    indices = broadcast_in_dim(indices, (*shape_of(indices), 1), range(n))
-    return gather(x, indices, dnums, (*shape[:axis], 1, *shape[axis + 1 :]), mode=mode)
+    shape, places = shape_of(x), shape_of(indices)
+    indices = broadcast_in_dim(indices, (*places, 1), range(len(places)))
+    return gather_p.bind(
+        x,
+        indices,
+        dimension_numbers=_whole_slices(len(shape), len(places), axis),
+        slice_sizes=(*shape[:axis], 1, *shape[axis + 1 :]),
+        indices_are_sorted=False,
+        unique_indices=False,
+        mode=mode,
+        fill_value=None,
+    )
+
+
+@functools.cache
+def _whole_slices(ndim: int, n_batch: int, axis: int) -> GatherDimensionNumbers:
+    offset = (*range(axis), *range(axis + n_batch, ndim - 1 + n_batch))
+    return GatherDimensionNumbers(offset, (axis,), (axis,))
 
 
 # --- scatters in general -----------------------------------------------------------------------
@@ -378,7 +410,7 @@ def _scatter_nest(combine: Callable[[Any, Any, Any], Any]) -> Nest:
                 return []
 
             if mode is FILL:
-                b.cond(inside, window, lambda: [])
+                b.cond(inside, window, list)
             else:
                 window()
 
@@ -453,6 +485,12 @@ def scatter_add(
 ) -> Any:
     """Add each window of ``updates`` to ``operand``; see ``ScatterDimensionNumbers``."""
     return bind_scatter(
-        scatter_add_p, operand, scatter_indices, updates, dimension_numbers,
-        indices_are_sorted, unique_indices, mode,
+        scatter_add_p,
+        operand,
+        scatter_indices,
+        updates,
+        dimension_numbers,
+        indices_are_sorted,
+        unique_indices,
+        mode,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,7 +51,9 @@ def _concatenate_type(*xs: ShapedArray, dimension: int) -> ShapedArray:
             )
         )
     total = sum(x.shape[dimension] for x in xs)
-    return ShapedArray((*first.shape[:dimension], total, *first.shape[dimension + 1 :]), first.dtype)
+    return ShapedArray(
+        (*first.shape[:dimension], total, *first.shape[dimension + 1 :]), first.dtype
+    )
 
 
 def _other_sizes(shape: tuple[int, ...], dimension: int) -> tuple[int, ...]:
@@ -247,7 +250,7 @@ def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
     if sum(sizes) != shape[axis]:
         raise ShapeError(f"split: sizes {tuple(sizes)} don't add up to axis {axis} of {shape}.")
     stops = np.cumsum([0, *sizes]).tolist()
-    return [slice_in_dim(operand, lo, hi, axis=axis) for lo, hi in zip(stops, stops[1:])]
+    return [slice_in_dim(operand, lo, hi, axis=axis) for lo, hi in itertools.pairwise(stops)]
 
 
 # --- pad ---------------------------------------------------------------------------------------
@@ -303,9 +306,7 @@ def _pad_type(
 
 
 @pad_p.def_jvp
-def _pad_jvp(
-    primals: Sequence[Any], tangents: Sequence[Any], *, padding_config: Triples
-) -> Any:
+def _pad_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, padding_config: Triples) -> Any:
     out = pad_p.bind(*primals, padding_config=padding_config)
     tx, tv = (
         full(shape_of(x), 0, dtype_of(x)) if t is None else t for x, t in zip(primals, tangents)
@@ -336,9 +337,7 @@ def _unpad(ct: Any, shape: tuple[int, ...], config: Triples) -> Any:
 
 def _outside(shape: tuple[int, ...], config: Triples) -> Any:
     """Tell where in the result of ``pad`` the padding value stands."""
-    return pad_p.bind(
-        full(shape, False, np.bool_), full((), True, np.bool_), padding_config=config
-    )
+    return pad_p.bind(full(shape, False, np.bool_), full((), True, np.bool_), padding_config=config)
 
 
 @pad_p.def_batching

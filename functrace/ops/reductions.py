@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 
 from functrace.core.aval import ShapedArray
-from functrace.core.lowering import Nest, Reduction
+from functrace.core.lowering import Composite, Reduction
 from functrace.core.trace import Primitive
 from functrace.dtypes import canonical_dtype
 from functrace.errors import ShapeError, compose
 from functrace.ops.arithmetic import div, mul
 from functrace.ops.bitwise import bitwise_or
 from functrace.ops.broadcasting import broadcast_in_dim, reduce_sum
-from functrace.ops.creation import convert_element_type
+from functrace.ops.creation import convert_element_type, iota
 from functrace.ops.families import ANY, BITS, kept_axes, reduction
-from functrace.ops.logical import eq, is_nan
-from functrace.ops.nests import for_each
+from functrace.ops.logical import eq, is_nan, select
 
 __all__ = [
     "argmax",
@@ -146,9 +145,7 @@ def _zero(dtype: np.dtype[Any]) -> Any:
 reduce_and_p = _bitwise(
     "reduce_and", np.bitwise_and, lambda b, acc, x, **params: b.and_(acc, x), _all_ones
 )
-reduce_or_p = _bitwise(
-    "reduce_or", np.bitwise_or, lambda b, acc, x, **params: b.or_(acc, x), _zero
-)
+reduce_or_p = _bitwise("reduce_or", np.bitwise_or, lambda b, acc, x, **params: b.or_(acc, x), _zero)
 reduce_xor_p = _bitwise(
     "reduce_xor", np.bitwise_xor, lambda b, acc, x, **params: b.xor(acc, x), _zero
 )
@@ -193,34 +190,19 @@ def beats(b: Any, x: Any, best: Any, greatest: bool) -> Any:
     return b.and_(b.not_(is_nan_in_kernel(b, best)), b.or_(better, is_nan_in_kernel(b, x)))
 
 
-def _arg_nest(greatest: bool) -> Nest:
-    def rule(
-        b: Any,
-        ins: Any,
-        outs: Any,
-        scratch: Any,
-        avals_in: Any,
-        avals_out: Any,
-        *,
-        axis: int,
-        index_dtype: np.dtype[Any],
-    ) -> None:
-        (x,), (out,) = ins, outs
+def _arg_composite(greatest: bool) -> Composite:
+    def rule(x: Any, *, axis: int, index_dtype: np.dtype[Any]) -> list[Any]:
+        # The first index of what equals the extreme (a NaN, if there is one): two reductions,
+        # which run in vectors, where one loop over value and index would not.
+        best = reduce_max(x, (axis,)) if greatest else reduce_min(x, (axis,))
+        chosen = eq(x, broadcast_in_dim(best, x.shape, kept_axes(len(x.shape), (axis,))))
+        if x.dtype.kind in "fc":
+            chosen = bitwise_or(chosen, is_nan(x))
+        places = iota(np.int64, x.shape, axis)
+        first = reduce_min(select(chosen, places, np.int64(x.shape[axis])), (axis,))
+        return [convert_element_type(first, index_dtype)]
 
-        def place(index: tuple[Any, ...]) -> None:
-            def step(i: Any, best: Any, where: Any) -> list[Any]:
-                value = x.load((*index[:axis], i, *index[axis:]))
-                wins = beats(b, value, best, greatest)
-                return [b.select(wins, value, best), b.select(wins, i, where)]
-
-            first = x.load((*index[:axis], 0, *index[axis:]))
-            zero = b.const(0, np.dtype(np.int64))
-            _, where = b.fold(1, x.shape[axis], [first, zero], step)
-            out.store(index, b.cast(where, index_dtype))
-
-        for_each(b, out.shape, place)
-
-    return Nest(rule)
+    return Composite(rule)
 
 
 def _arg_reduction(name: str, function: Callable[..., Any], greatest: bool) -> Primitive:
@@ -253,7 +235,7 @@ def _arg_reduction(name: str, function: Callable[..., Any], greatest: bool) -> P
         out = primitive.bind(args[0], axis=moved, index_dtype=index_dtype)
         return out, dim - (moved < dim)
 
-    primitive.def_lowering(_arg_nest(greatest))
+    primitive.def_lowering(_arg_composite(greatest))
     return primitive
 
 

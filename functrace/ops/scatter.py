@@ -64,7 +64,11 @@ def _scatter_transpose(
 
 
 def _stayed(
-    shape: tuple[int, ...], indices: Any, updates: Any, dnums: ScatterDimensionNumbers, **params: Any
+    shape: tuple[int, ...],
+    indices: Any,
+    updates: Any,
+    dnums: ScatterDimensionNumbers,
+    **params: Any,
 ) -> Any:
     """Tell which elements of the updates weren't written over: number them, write, read back."""
     size = int(np.prod(updates.shape, dtype=np.int64))
@@ -86,16 +90,20 @@ def scatter(
 ) -> Any:
     """Write each window of ``updates`` into a copy of ``operand``; later ones win."""
     return bind_scatter(
-        scatter_p, operand, scatter_indices, updates, dimension_numbers, indices_are_sorted,
-        unique_indices, mode,
+        scatter_p,
+        operand,
+        scatter_indices,
+        updates,
+        dimension_numbers,
+        indices_are_sorted,
+        unique_indices,
+        mode,
     )
 
 
 # --- scatter_mul -------------------------------------------------------------------------------
 
-scatter_mul_p = scatter_primitive(
-    "scatter_mul", NUMERIC, np.multiply, lambda b, x, y: b.mul(x, y)
-)
+scatter_mul_p = scatter_primitive("scatter_mul", NUMERIC, np.multiply, lambda b, x, y: b.mul(x, y))
 
 
 @scatter_mul_p.def_jvp
@@ -123,9 +131,7 @@ def _scatter_mul_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: 
 
 
 @scatter_mul_p.def_transpose
-def _scatter_mul_transpose(
-    ct: Any, x: Any, indices: Any, updates: Any, **params: Any
-) -> Any:
+def _scatter_mul_transpose(ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -> Any:
     return [scatter_mul_p.bind(ct, indices, updates, **params), None, None]
 
 
@@ -141,8 +147,14 @@ def scatter_mul(
 ) -> Any:
     """Multiply windows of ``operand`` by ``updates``."""
     return bind_scatter(
-        scatter_mul_p, operand, scatter_indices, updates, dimension_numbers, indices_are_sorted,
-        unique_indices, mode,
+        scatter_mul_p,
+        operand,
+        scatter_indices,
+        updates,
+        dimension_numbers,
+        indices_are_sorted,
+        unique_indices,
+        mode,
     )
 
 
@@ -199,8 +211,14 @@ def scatter_min(
 ) -> Any:
     """Minimum of the windows of ``operand`` and ``updates``."""
     return bind_scatter(
-        scatter_min_p, operand, scatter_indices, updates, dimension_numbers, indices_are_sorted,
-        unique_indices, mode,
+        scatter_min_p,
+        operand,
+        scatter_indices,
+        updates,
+        dimension_numbers,
+        indices_are_sorted,
+        unique_indices,
+        mode,
     )
 
 
@@ -216,6 +234,12 @@ def scatter_max(
 ) -> Any:
     """Maximum of the windows of ``operand`` and ``updates``."""
     return bind_scatter(
-        scatter_max_p, operand, scatter_indices, updates, dimension_numbers, indices_are_sorted,
-        unique_indices, mode,
+        scatter_max_p,
+        operand,
+        scatter_indices,
+        updates,
+        dimension_numbers,
+        indices_are_sorted,
+        unique_indices,
+        mode,
     )

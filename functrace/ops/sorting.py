@@ -15,7 +15,7 @@ from functrace.ops.creation import iota
 from functrace.ops.families import ANY, check_dtypes
 from functrace.ops.indexing import take_along_axis
 from functrace.ops.nests import for_each, for_each_row
-from functrace.ops.reductions import greater_in_kernel, is_nan_in_kernel
+from functrace.ops.reductions import greater_in_kernel
 from functrace.ops.structural import lanes_first, move_axis
 
 __all__ = ["argsort", "sort", "top_k"]
@@ -30,7 +30,8 @@ sort_p = Primitive("sort", multiple_results=True, not_linear="its tangent is a g
 @sort_p.def_impl
 def _sort_impl(*xs: Any, dimension: int, num_keys: int, is_stable: bool) -> list[Any]:
     if len(xs) == 1:
-        return [np.sort(xs[0], dimension, kind="stable")]
+        # Equal values are the same whatever their order, so the fastest way is stable enough.
+        return [np.sort(xs[0], dimension)]
     if num_keys == 1:
         order = np.argsort(xs[0], dimension, kind="stable")
     else:
@@ -88,9 +89,7 @@ def _precedes(b: Any, x: Any, y: Any) -> Any:
             return less
         return b.or_(less, b.and_(b.is_nan(y), b.not_(b.is_nan(x))))
     # By (is the real part NaN, is the imaginary one, real part, imaginary part).
-    keys = []
-    for part in (b.real, b.imag):
-        keys.append((b.is_nan(part(x)), b.is_nan(part(y))))
+    keys = [(b.is_nan(part(x)), b.is_nan(part(y))) for part in (b.real, b.imag)]
     nothing = b.const(False, np.dtype(np.bool_))
     less, same = nothing, b.const(True, np.dtype(np.bool_))
     for p, q in keys:
@@ -160,9 +159,7 @@ def merge_sort(
                 left = load(b.minimum(i, b.sub(middle, 1)))
                 right = load(b.minimum(j, b.sub(n, 1)))
                 has_left, has_right = b.lt(i, middle), b.lt(j, stop)
-                from_right = b.and_(
-                    has_right, b.or_(b.not_(has_left), precedes(right, left))
-                )
+                from_right = b.and_(has_right, b.or_(b.not_(has_left), precedes(right, left)))
                 put_aside(k, [b.select(from_right, r, x) for r, x in zip(right, left)])
                 moved = b.cast(from_right, INT64)
                 return [b.add(i, b.sub(1, moved)), b.add(j, moved)]
@@ -229,9 +226,7 @@ def _sort_scratch(avals_in: Any, *, dimension: int, **params: Any) -> list[Any]:
 sort_p.def_lowering(Nest(_sort_nest, _sort_scratch))
 
 
-def sort(
-    operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: int = 1
-) -> Any:
+def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: int = 1) -> Any:
     """Sort along one axis; several arrays together, by the first ``num_keys`` of them."""
     xs = tuple(operand) if isinstance(operand, (tuple, list)) else (operand,)
     dimension %= max(len(shape_of(xs[0])), 1)
@@ -284,6 +279,14 @@ def _top_k_batching(size: int, args: Sequence[Any], dims: Sequence[Any], *, k: i
     return top_k_p.bind(move_axis(args[0], dims[0], 0), k=k), [0, 0]
 
 
+# Up to this many are kept sorted while a row is read; beyond it the row is sorted.
+FEW = 64
+
+
+def _comes_first(b: Any) -> Callable[[Values, Values], Any]:
+    return lambda xs, ys: _precedes(b, ys[0], xs[0])
+
+
 def _top_k_nest(
     b: Any,
     ins: Any,
@@ -294,32 +297,57 @@ def _top_k_nest(
     *,
     k: int,
 ) -> None:
-    (x,), (values, order) = ins, outs
-    line, numbers, *room = scratch
-    n = x.shape[-1]
-    load, store = rows_of([line, numbers], lambda i: (i,))
-    aside = rows_of(room, lambda i: (i,))
+    (x,), n = ins, ins[0].shape[-1]
 
-    def comes_first(xs: Values, ys: Values) -> Any:
-        return _precedes(b, ys[0], xs[0])
+    def few(index: tuple[Any, ...]) -> None:
+        keep_greatest(b, n, outs[0].shape[-1], x, *rows_of(outs, lambda i: (*index, i)), index)
 
-    def row(index: tuple[Any, ...]) -> None:
+    def many(index: tuple[Any, ...]) -> None:
+        load, store = rows_of(scratch[:2], lambda i: (i,))
+        aside = rows_of(scratch[2:], lambda i: (i,))
         b.loop(0, n, lambda i: store(i, [x.load((*index, i)), i]))
-        merge_sort(b, n, load, store, aside, comes_first)
+        merge_sort(b, n, load, store, aside, _comes_first(b))
+        _, put = rows_of(outs, lambda i: (*index, i))
+        b.loop(0, outs[0].shape[-1], lambda i: put(i, load(i)))
 
-        def put(i: Any) -> None:
-            values.store((*index, i), line.load((i,)))
-            order.store((*index, i), numbers.load((i,)))
+    if k:
+        for_each(b, x.shape[:-1], few if k <= FEW else many)
 
-        b.loop(0, values.shape[-1], put)
 
-    for_each(b, x.shape[:-1], row)
+def keep_greatest(
+    b: Any, n: Any, k: Any, x: Any, load: Load, store: Store, index: tuple[Any, ...]
+) -> None:
+    """Emit: read n elements of a row, and insert each that belongs to the k greatest so far."""
+    comes_first = _comes_first(b)
+
+    def read(i: Any) -> None:
+        row = [x.load((*index, i)), i]
+        last = b.minimum(i, b.sub(k, 1))
+        # While there is room, ``last`` is free; then it is the least of those kept.
+        belongs = b.or_(b.lt(i, k), comes_first(row, load(last)))
+
+        def later(j: Any) -> Any:
+            left = load(b.maximum(b.sub(j, 1), 0))
+            return b.and_(b.gt(j, 0), comes_first(row, left))
+
+        def shift(j: Any) -> list[Any]:
+            store(j, load(b.sub(j, 1)))
+            return [b.sub(j, 1)]
+
+        def insert() -> list[Any]:
+            (place,) = b.while_(later, shift, [last])
+            store(place, row)
+            return []
+
+        b.cond(belongs, insert, lambda: [])
+
+    b.loop(0, n, read)
 
 
 def _top_k_scratch(avals_in: Any, *, k: int) -> list[Any]:
     (x,) = avals_in
     pair = [((x.shape[-1],), x.dtype), ((x.shape[-1],), INT64)]
-    return pair + pair
+    return pair + pair if k > FEW else []
 
 
 top_k_p.def_lowering(Nest(_top_k_nest, _top_k_scratch))

@@ -69,12 +69,11 @@ class Window:
 
     def views(self, x: Any, filler: Any) -> Iterator[Any]:
         """Yield, for each place of the window in C order, what all windows see there."""
-        config = tuple(
-            (lo, hi, base - 1) for (lo, hi), base in zip(self.padding, self.base)
-        )
+        config = tuple((lo, hi, base - 1) for (lo, hi), base in zip(self.padding, self.base))
         out_shape = self.out_shape(x.shape)
-        assert pad_p.impl is not None
-        x = np.asarray(pad_p.impl(x, filler, padding_config=config))
+        if any(map(any, config)):
+            assert pad_p.impl is not None
+            x = np.asarray(pad_p.impl(x, filler, padding_config=config))
         for offset in itertools.product(*map(range, self.sizes)):
             cut = []
             for k, step, stride, m in zip(offset, self.step, self.strides, out_shape):
@@ -88,7 +87,13 @@ class Window:
             at, inside = [], b.const(True, np.dtype(np.bool_))
             for d, (i, k) in enumerate(zip(index, offset)):
                 where, fits = source_place(
-                    b, i, k, self.strides[d], self.padding[d][0], self.base[d], self.step[d],
+                    b,
+                    i,
+                    k,
+                    self.strides[d],
+                    self.padding[d][0],
+                    self.base[d],
+                    self.step[d],
                     ref.shape[d],
                 )
                 at.append(where)
@@ -202,8 +207,9 @@ def _reduce_window_sum_transpose(ct: Any, x: Any, **params: Any) -> Any:
         x.shape, ct.shape, w.sizes, w.strides, w.padding, w.base, w.step
     ):
         before = dilated(size, step) - 1 - lo
-        pads.append((before, dilated(n, base) + dilated(size, step) - 1 - dilated(m, stride)
-                     - before))
+        pads.append(
+            (before, dilated(n, base) + dilated(size, step) - 1 - dilated(m, stride) - before)
+        )
     out = reduce_window_sum_p.bind(
         ct,
         window_dimensions=w.sizes,
@@ -226,14 +232,17 @@ def _arg_window(name: str, greatest: bool) -> Primitive:
     def impl(x: Any, **params: Any) -> Any:
         x, w = np.asarray(x), Window(**params)
         numbers = np.arange(x.size).reshape(x.shape)
-        where = np.full(w.out_shape(x.shape), -1)
-        best = np.zeros(where.shape, x.dtype)
-        for values, places in zip(w.views(x, x.dtype.type(0)), w.views(numbers, -1)):
+        views = zip(w.views(x, x.dtype.type(0)), w.views(numbers, -1))
+        best, where = (np.array(first) for first in next(views))
+        padded = any(map(any, w.padding)) or any(d != 1 for d in w.base)
+        for values, places in views:
             better = values > best if greatest else values < best
             if x.dtype.kind in "fc":
                 better = (better | np.isnan(values)) & ~np.isnan(best)
-            better = (places >= 0) & (better | (where < 0))
-            best, where = np.where(better, values, best), np.where(better, places, where)
+            if padded:
+                better = (places >= 0) & (better | (where < 0))
+            np.copyto(best, values, where=better)
+            np.copyto(where, places, where=better)
         return where[()]
 
     _typed(primitive, ANY, INT64)
@@ -336,7 +345,12 @@ def reduce_window_sum(
 ) -> Any:
     """Sum over windows that slide along every axis; padding counts as 0."""
     return _bind(
-        reduce_window_sum_p, operand, window_dimensions, window_strides, padding, base_dilation,
+        reduce_window_sum_p,
+        operand,
+        window_dimensions,
+        window_strides,
+        padding,
+        base_dilation,
         window_dilation,
     )
 
@@ -351,7 +365,12 @@ def reduce_window_max(
 ) -> Any:
     """Greatest element of windows that slide along every axis; padding never wins."""
     return _bind(
-        reduce_window_max_p, operand, window_dimensions, window_strides, padding, base_dilation,
+        reduce_window_max_p,
+        operand,
+        window_dimensions,
+        window_strides,
+        padding,
+        base_dilation,
         window_dilation,
     )
 
@@ -366,6 +385,11 @@ def reduce_window_min(
 ) -> Any:
     """Least element of windows that slide along every axis; padding never wins."""
     return _bind(
-        reduce_window_min_p, operand, window_dimensions, window_strides, padding, base_dilation,
+        reduce_window_min_p,
+        operand,
+        window_dimensions,
+        window_strides,
+        padding,
+        base_dilation,
         window_dilation,
     )

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from functrace.nn import functions as nn
-from functrace.numpy.dispatching import cast, choose, has_tracer
+from functrace.numpy.dispatching import cast, choose, constant, has_tracer
 from functrace.numpy.ufuncs import loop_operands
 from functrace.ops import arithmetic, exponentials, logical, powers, special
 
@@ -279,7 +279,7 @@ def entr(x: Any) -> Any:
     positive = x > 0
     safe = choose(positive, x, cast(1, x.dtype))
     # At 0 and NaN the result is x itself.
-    rest = choose(x < 0, cast(-np.inf, x.dtype), arithmetic.stop_gradient(x))
+    rest = choose(x < 0, cast(-np.inf, x.dtype), constant(x))
     return choose(positive, arithmetic.neg(safe * exponentials.log(safe)), rest)
 
 

@@ -161,3 +161,48 @@ def test_numba_agrees_with_llvm(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_texts_are_deterministic(seed: int) -> None:
     assert kernel_text(Maker(seed).kernel()) == kernel_text(Maker(seed).kernel())
+
+
+LANE_ELEMENTS: dict[str, Any] = {
+    "exp": lambda b, x, i: b.math("exp", x.load(i)),
+    "sin": lambda b, x, i: b.math("sin", b.mul(x.load(i), 3e6)),
+    "lgamma": lambda b, x, i: b.math("lgamma", b.abs(x.load(i))),
+    "reversed": lambda b, x, i: x.load(b.sub(99, i)),
+    "strided": lambda b, x, i: x.load(b.mul(i, 2)),
+    "gathered": lambda b, x, i: x.load(b.mod(b.mul(i, 7), b.const(101, "i8"))),
+    "invariant": lambda b, x, i: b.mul(x.load(0), x.load(i)),
+    "indexed": lambda b, x, i: b.add(x.load(i), b.cast(i, x.dtype)),
+    "branch": lambda b, x, i: b.cond(
+        b.lt(x.load(i), 0.0), lambda: [b.math("exp", x.load(i))], lambda: [x.load(i)]
+    )[0],
+    "nested": lambda b, x, i: b.fold(0, 3, [x.load(i)], lambda j, acc: [b.mul(acc, x.load(j))])[0],
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("name", sorted(LANE_ELEMENTS))
+def test_lane_code_agrees_with_the_interpreter(name: str, dtype: str) -> None:
+    b = KernelBuilder()
+    x, y = b.buffer(dtype, "in"), b.buffer(dtype, "out")
+    total = lane_fold(
+        b, b.lo, b.hi, b.const(0.0, dtype), b.add, lambda i: LANE_ELEMENTS[name](b, x, i)
+    )
+    y.store(0, total)
+    kernel = b.finish()
+    data = np.random.default_rng(5).standard_normal(220).astype(dtype)
+    outs = [np.zeros(1, dtype), np.zeros(1, dtype)]
+    for out, how in zip(outs, ("llvm", "python"), strict=True):
+        assert run(kernel, [data, out], (), (0, 100), how)[0] == 0
+    np.testing.assert_array_equal(*outs)
+
+
+def test_complex_lanes_are_interleaved_in_memory() -> None:
+    b = KernelBuilder()
+    x, y = b.buffer("c16", "in"), b.buffer("c16", "out")
+    local = b.alloca("c16", 8)
+    b._for(0, 8, (), lambda i: local.store(i, b.mul(x.load(i), x.load(b.sub(7, i)))), 1, 8)
+    b._for(0, 8, (), lambda i: y.store(i, b.add(local.load(i), b.const(1j, "c16"))), 1, 8)
+    data = np.random.default_rng(6).standard_normal((8, 2)).view(complex)[:, 0].copy()
+    out = np.zeros(8, complex)
+    run(b.finish(), [data, out])
+    np.testing.assert_allclose(out, data * data[::-1] + 1j, rtol=1e-15)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from samples import Sample, load_all
 
 from functrace.compiler.pipeline import compile_jaxpr
 from functrace.config import config
@@ -13,9 +14,6 @@ from functrace.core.aval import typeof
 from functrace.core.lowering import Host, Nested
 from functrace.core.trace import PRIMITIVES
 from functrace.interpreters.staging import stage
-
-
-from samples import Sample, load_all
 
 CASES = [
     pytest.param(name, dtype, id=f"{name}-{dtype}")

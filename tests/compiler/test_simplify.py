@@ -1,4 +1,4 @@
-"""Simplification keeps values, bit by bit, and every rewrite of the table fires and is held to it."""
+"""Simplification keeps values bit by bit; every rewrite of the table fires and is held to it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from functrace.core.jaxpr import ClosedJaxpr, check_jaxpr, eval_jaxpr
 from functrace.interpreters.staging import stage
 from functrace.ops.arithmetic import add, div, mul, neg, sub
 from functrace.ops.broadcasting import broadcast_in_dim, reduce_sum
+from functrace.ops.contraction import dot_general
 from functrace.ops.creation import convert_element_type, full
 from functrace.ops.structural import reshape_p, transpose_p
 
@@ -75,8 +76,18 @@ CASES: dict[str, list[tuple[Program, str]]] = {
         )
     ],
     "reshape_same": [(lambda x, y: reshape_p.bind(x, new_sizes=(12,)), "d")],
+    "transpose_of_product": [
+        (lambda x, y: transpose_p.bind(product(x, y), permutation=(1, 0)), "di"),
+    ],
+    "product_of_scalars": [(lambda x, y: dot_general(x, y, (((), ()), ((), ()))), "dfi")],
     "sum_of_repeats": [(lambda x, y: sum_of_wide(x), "i")],
 }
+
+
+def product(x: Any, y: Any) -> Any:
+    """A product whose sums round nothing: the operands' elements are small integers."""
+    small = [reshape_p.bind(convert_element_type(a, np.int32), new_sizes=(3, 4)) for a in (x, y)]
+    return dot_general(small[0], small[1], (((1,), (1,)), ((), ())))
 
 
 def _convert(x: Any, dtype: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cases_whole_array  # noqa: F401 - it adds cases
 import pytest
 from cases import CASES, Case
 from checks import check_batched, check_differentiated, check_traced, in_dtype

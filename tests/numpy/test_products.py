@@ -10,8 +10,17 @@ import functrace
 from functrace.numpy import products as p
 from functrace.numpy.einsum import einsum, einsum_path
 
-DTYPES = ["bool", "int8", "int64", "uint8", "float16", "float32", "float64", "complex64",
-          "complex128"]
+DTYPES = [
+    "bool",
+    "int8",
+    "int64",
+    "uint8",
+    "float16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+]
 
 
 def make(shape: tuple[int, ...], dtype: str = "float64", seed: int = 0) -> np.ndarray:
@@ -27,9 +36,19 @@ def make(shape: tuple[int, ...], dtype: str = "float64", seed: int = 0) -> np.nd
 
 
 MATMUL = [
-    ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 4)), ((2, 3), (3, 4)), ((5, 2, 3), (3, 4)),
-    ((5, 2, 3), (3,)), ((3,), (5, 3, 4)), ((2, 3), (5, 3, 4)), ((5, 2, 3), (5, 3, 4)),
-    ((1, 2, 3), (5, 3, 4)), ((6, 1, 2, 3), (5, 3, 4)), ((0, 3), (3, 2)), ((2, 0), (0, 2)),
+    ((3,), (3,)),
+    ((2, 3), (3,)),
+    ((3,), (3, 4)),
+    ((2, 3), (3, 4)),
+    ((5, 2, 3), (3, 4)),
+    ((5, 2, 3), (3,)),
+    ((3,), (5, 3, 4)),
+    ((2, 3), (5, 3, 4)),
+    ((5, 2, 3), (5, 3, 4)),
+    ((1, 2, 3), (5, 3, 4)),
+    ((6, 1, 2, 3), (5, 3, 4)),
+    ((0, 3), (3, 2)),
+    ((2, 0), (0, 2)),
 ]
 
 
@@ -125,7 +144,8 @@ def test_multi_dot() -> None:
     check_traced(lambda *xs: p.multi_dot(xs), make((2,)), *chain[1:], make((4,)))
     check_derivative(lambda *xs: p.multi_dot(xs), *chain[:3])
     jaxpr = functrace.make_jaxpr(lambda *xs: p.multi_dot(xs))(
-        make((100, 1)), make((1, 100)), make((100, 1)))
+        make((100, 1)), make((1, 100)), make((100, 1))
+    )
     shapes = [eqn.outvars[0].aval.shape for eqn in jaxpr.jaxpr.eqns]
     assert (100, 100) not in shapes
     with pytest.raises(ValueError, match="at least two"):
@@ -180,7 +200,9 @@ def test_einsum_forms() -> None:
     check_traced(lambda a, b: einsum("ij, jk -> ik", a, b, dtype="complex128"), a, b)
     path = einsum_path("ij,jk,kl->il", a, b, c, optimize="optimal")[0]
     for optimize in (True, False, "optimal", path):
-        check_traced(lambda a, b, c, o=optimize: einsum("ij,jk,kl->il", a, b, c, optimize=o), a, b, c)
+        check_traced(
+            lambda a, b, c, o=optimize: einsum("ij,jk,kl->il", a, b, c, optimize=o), a, b, c
+        )
     seen = []
     staged(lambda a, b, c: seen.append(einsum_path("ij,jk,kl->il", a, b, c)[0]) or a, a, b, c)
     assert seen[0] == np.einsum_path("ij,jk,kl->il", a, b, c)[0]
@@ -188,7 +210,8 @@ def test_einsum_forms() -> None:
 
 def test_einsum_contracts_in_a_cheap_order() -> None:
     jaxpr = functrace.make_jaxpr(lambda a, b, c: einsum("ij,jk,k->i", a, b, c))(
-        make((50, 60)), make((60, 70)), make((70,)))
+        make((50, 60)), make((60, 70)), make((70,))
+    )
     assert all(eqn.outvars[0].aval.ndim == 1 for eqn in jaxpr.jaxpr.eqns)
 
 
@@ -204,7 +227,12 @@ def test_errors() -> None:
         staged(p.inner, a, make((2,)))
     with pytest.raises(ValueError, match="core dimension"):
         staged(p.vecdot, a, make((2,)))
-    for text, match in [("ij,jk->ik", "sizes"), ("ij->ij", "operands"), ("ijk,ij->i", "3 subscripts"),
-                        ("ij,ij->iq", "labels"), ("i1,ij->i", "letters")]:
+    for text, match in [
+        ("ij,jk->ik", "sizes"),
+        ("ij->ij", "operands"),
+        ("ijk,ij->i", "3 subscripts"),
+        ("ij,ij->iq", "labels"),
+        ("i1,ij->i", "letters"),
+    ]:
         with pytest.raises(ValueError, match=match):
             staged(lambda a, b, t=text: einsum(t, a, b), a, b)

@@ -6,7 +6,14 @@ import warnings
 
 import numpy as np
 import pytest
-from function_checks import assert_same, check_all, check_derivative, check_traced, check_vmap, staged
+from function_checks import (
+    assert_same,
+    check_all,
+    check_derivative,
+    check_traced,
+    check_vmap,
+    staged,
+)
 
 import functrace
 from functrace.errors import InPlaceUpdateError
@@ -14,8 +21,19 @@ from functrace.numpy import accumulations as acc
 from functrace.numpy import nanfunctions as nan
 from functrace.numpy import reductions as red
 
-DTYPES = ["bool", "int8", "int32", "int64", "uint8", "uint64", "float16", "float32", "float64",
-          "complex64", "complex128"]
+DTYPES = [
+    "bool",
+    "int8",
+    "int32",
+    "int64",
+    "uint8",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+]
 AXES = [None, 0, -1, (0, 2), (), (1, -3)]
 FOLDS = ["sum", "prod", "max", "min", "any", "all", "mean", "var", "std", "ptp", "count_nonzero"]
 
@@ -66,8 +84,7 @@ def test_initial(name: str) -> None:
     for dtype in ("int8", "float32", "float64"):
         x = make(dtype)
         check_traced(lambda x: fun(x, axis=0, initial=2), x)
-        mask = make("bool")
-        check_traced(lambda x: fun(x, axis=0, initial=2, where=mask), x)
+        check_traced(lambda x: fun(x, axis=0, initial=2, where=make("bool")), x)
     empty = np.zeros((0, 3))
     check_traced(lambda x: fun(x, axis=0, initial=2.5), empty)
     check_traced(lambda x: fun(x, initial=2.5, keepdims=True), empty)
@@ -142,7 +159,11 @@ def test_argmax_and_argmin() -> None:
     check_vmap(lambda x: red.argmax(x, axis=1), make("float64"))
     x = np.array([1.0, np.nan, 3.0])
     check_traced(red.argmax, x)
-    assert functrace.grad(lambda x: x[red.argmax(x)])(np.array([1.0, 3.0, 2.0])).tolist() == [0, 1, 0]
+    assert functrace.grad(lambda x: x[red.argmax(x)])(np.array([1.0, 3.0, 2.0])).tolist() == [
+        0,
+        1,
+        0,
+    ]
 
 
 def test_average() -> None:
@@ -184,7 +205,9 @@ def holes(dtype: str = "float64") -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", ["int32", "float16", "float32", "float64", "complex128"])
-@pytest.mark.parametrize("name", ["nansum", "nanprod", "nanmax", "nanmin", "nanmean", "nanvar", "nanstd"])
+@pytest.mark.parametrize(
+    "name", ["nansum", "nanprod", "nanmax", "nanmin", "nanmean", "nanvar", "nanstd"]
+)
 def test_nan_reductions(name: str, dtype: str) -> None:
     if name in ("nanmax", "nanmin") and dtype.startswith("complex"):
         pytest.skip("no order")

@@ -57,7 +57,8 @@ def main():
     out["cumprod"] = [jnp.cumprod(X), jax.grad(lambda x: jnp.sum(jnp.cumprod(x)))(X)]
     out["discounted"] = [discounted(X), jax.jacfwd(discounted)(X)]
     out["permuted"] = jax.grad(lambda x: jnp.dot(x[jnp.array([4, 0, 0, 2, 1])], W))(X)
-    out["searchsorted"] = jnp.searchsorted(jnp.sort(X), jnp.array([0.0, 2.6, 9.0]))
+    places = jnp.searchsorted(jnp.sort(X), jnp.array([0.0, 2.6, 9.0]))
+    out["searchsorted"] = places.astype(jnp.int64)  # JAX counts in int32, NumPy in int64
     return out
 
 

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
 from samples import Sample, normal, samples
 
 Samples = Iterator[Sample]
 DType = np.dtype[Any]
 
 
-def _dot_slowly(
-    x: Any, y: Any, dimension_numbers: Any, preferred_element_type: Any = None
-) -> Any:
+def _dot_slowly(x: Any, y: Any, dimension_numbers: Any, preferred_element_type: Any = None) -> Any:
     (lc, rc), (lb, rb) = dimension_numbers
     letters = iter("abcdefghijkl")
     xs = [next(letters) for _ in x.shape]
@@ -87,15 +86,11 @@ def _conv_slowly(
 ) -> Any:
     ndim = len(window_strides)
     x = _spread(x, range(3, 3 + ndim), padding, lhs_dilation, 0)
-    counts = [
-        _count(*each) for each in zip(x.shape[3:], w.shape[3:], rhs_dilation, window_strides)
-    ]
+    counts = [_count(*each) for each in zip(x.shape[3:], w.shape[3:], rhs_dilation, window_strides)]
     out = np.zeros((x.shape[0], x.shape[1], w.shape[1], *counts), x.dtype)
     for place in np.ndindex(*counts):
         for k in np.ndindex(*w.shape[3:]):
-            at = tuple(
-                i * s + j * d for i, j, s, d in zip(place, k, window_strides, rhs_dilation)
-            )
+            at = tuple(i * s + j * d for i, j, s, d in zip(place, k, window_strides, rhs_dilation))
             seen = x[(slice(None),) * 3 + at]
             out[(slice(None),) * 3 + place] += np.einsum(
                 "gnc,goc->gno", seen, w[(slice(None),) * 3 + k]
@@ -111,6 +106,8 @@ CONVOLUTIONS: list[tuple[Any, ...]] = [
     ((1, 1, 1, 3), (1, 1, 1, 3), (2,), ((2, -1),), (3,), (1,)),
     ((1, 2, 2, 4, 5), (1, 2, 2, 2, 3), (1, 2), ((0, 1), (1, 1)), (1, 1), (1, 1)),
     ((1, 2, 2), (1, 3, 2), (), (), (), ()),
+    ((1, 2, 2, 3), (1, 1, 2, 3), (1,), ((0, 0),), (1,), (1,)),
+    ((1, 2, 1, 20, 20), (1, 2, 1, 3, 3), (1, 1), ((1, 1), (0, 1)), (1, 1), (1, 1)),
     ((1, 1, 1, 2), (1, 1, 1, 3), (1,), ((0, 0),), (1,), (1,)),
     ((1, 0, 1, 3), (1, 1, 1, 2), (1,), ((0, 0),), (1,), (1,)),
 ]
@@ -122,6 +119,31 @@ def _conv(rng: np.random.Generator, dtype: DType) -> Samples:
     for left, right, *rest in CONVOLUTIONS:
         args = (normal(rng, dtype, left), normal(rng, dtype, right))
         yield Sample(args, dict(zip(names, rest)), ulp=64, tol=4)
+
+
+@samples("window_patches", dtypes="ifc")
+def _window_patches(rng: np.random.Generator, dtype: DType) -> Samples:
+    def reference(
+        x: Any, window: Any, strides: Any, padding: Any, base: Any, step: Any, window_last: bool
+    ) -> Any:
+        lead, ndim = x.ndim - len(window), len(window)
+        x = _spread(x, range(lead, x.ndim), padding, base, 0)
+        counts = [_count(*each) for each in zip(x.shape[lead:], window, step, strides)]
+        out = np.zeros((*x.shape[:lead], *counts, *window), x.dtype)
+        for place in np.ndindex(*counts):
+            for k in np.ndindex(*window):
+                at = tuple(i * s + j * d for i, j, s, d in zip(place, k, strides, step))
+                out[(..., *place, *k)] = x[(..., *at)]
+        if window_last:
+            return out
+        places, inner = range(lead, lead + ndim), range(lead + ndim, lead + 2 * ndim)
+        return out.transpose((*range(lead), *inner, *places))
+
+    names = ("window", "strides", "padding", "base", "step", "window_last")
+    for left, right, *rest in CONVOLUTIONS[:6]:
+        for last in (False, True):
+            params = dict(zip(names, (right[3:], *rest, last)))
+            yield Sample((normal(rng, dtype, left),), params, reference=reference)
 
 
 WINDOWS: list[tuple[Any, ...]] = [
@@ -166,7 +188,11 @@ def _windows_slowly(start: Callable[[DType], Any], combine: Callable[[Any], Any]
 
 def _window_samples(rng: np.random.Generator, dtype: DType, distinct: bool) -> Samples:
     names = (
-        "window_dimensions", "window_strides", "padding", "base_dilation", "window_dilation",
+        "window_dimensions",
+        "window_strides",
+        "padding",
+        "base_dilation",
+        "window_dilation",
     )
     for shape, *rest in WINDOWS:
         x = normal(rng, dtype, shape)
@@ -222,7 +248,11 @@ def _window_numbers(x: Any, greatest: bool, **params: Any) -> Any:
 def _arg_samples(rng: np.random.Generator, dtype: DType) -> Samples:
     yield from _window_samples(rng, dtype, distinct=False)
     names = (
-        "window_dimensions", "window_strides", "padding", "base_dilation", "window_dilation",
+        "window_dimensions",
+        "window_strides",
+        "padding",
+        "base_dilation",
+        "window_dilation",
     )
     params = dict(zip(names, WINDOWS[0][1:]))
     ties = np.array([1, 1, 0, 0, 1, 1]).astype(dtype)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
 from functrace.ops.dimension_numbers import (
     GatherDimensionNumbers,
     GatherScatterMode,
     ScatterDimensionNumbers,
     default_fill,
 )
-
 from samples import Sample, normal, samples
 
 Samples = Iterator[Sample]
@@ -35,8 +35,13 @@ _INSIDE: list[tuple[Any, ...]] = [
     ((6,), [[1], [3], [0]], ((1,), (), (0,)), (3,), False),
     ((4, 5), [[1, 2], [0, 1]], ((0, 2), (), (0, 1)), (2, 3), False),
     ((3, 4), [[1], [0], [3]], ((), (1,), (1,), (0,), (0,)), (1, 1), True),
-    ((2, 4, 3), [[[1], [0], [1]], [[3], [2], [2]]], ((2,), (1,), (1,), (0,), (0,)), (1, 1, 3),
-     False),
+    (
+        (2, 4, 3),
+        [[[1], [0], [1]], [[3], [2], [2]]],
+        ((2,), (1,), (1,), (0,), (0,)),
+        (1, 1, 3),
+        False,
+    ),
     ((4, 3), [[], []], ((1, 2), (), ()), (2, 3), False),
     ((0,), np.zeros((0, 1)), ((), (0,), (0,)), (1,), True),
 ]
@@ -120,8 +125,12 @@ def _gather(rng: np.random.Generator, dtype: DType) -> Samples:
     first = _INSIDE[0]
     dnums = GatherDimensionNumbers(*first[2])
     params = {
-        "dimension_numbers": dnums, "slice_sizes": first[3], "indices_are_sorted": False,
-        "unique_indices": False, "mode": RAISE, "fill_value": None,
+        "dimension_numbers": dnums,
+        "slice_sizes": first[3],
+        "indices_are_sorted": False,
+        "unique_indices": False,
+        "mode": RAISE,
+        "fill_value": None,
     }
     for kind in (np.int32, np.uint8, np.uint64):
         yield Sample((normal(rng, dtype, first[0]), np.asarray(first[1], kind)), params)

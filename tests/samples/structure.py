@@ -13,8 +13,11 @@ Samples = Iterator[Sample]
 DType = np.dtype[Any]
 
 
-@samples("full", dtypes="bifc", reference=lambda shape, fill_value, dtype: np.full(
-    shape, fill_value, dtype))
+@samples(
+    "full",
+    dtypes="bifc",
+    reference=lambda shape, fill_value, dtype: np.full(shape, fill_value, dtype),
+)
 def _full(rng: np.random.Generator, dtype: DType) -> Samples:
     for shape in ((), (0,), (2, 3)):
         yield Sample((), {"shape": shape, "fill_value": 1, "dtype": dtype}, batch=False)

@@ -1,0 +1,90 @@
+"""Sorting: sort, argsort, lexsort, partition, argpartition, unique."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from function_checks import assert_same, check_all, check_traced, check_vmap, staged
+
+import functrace
+from functrace.numpy import sorting as s
+
+
+def make(shape: tuple[int, ...] = (3, 4), dtype: str = "float64") -> np.ndarray:
+    rng = np.random.default_rng(5)
+    if dtype == "bool":
+        return rng.random(shape) < 0.5
+    if dtype.startswith("int"):
+        return rng.integers(0, 5, shape).astype(dtype)
+    x = rng.standard_normal(shape)
+    return (x + 1j * rng.standard_normal(shape) if dtype.startswith("complex") else x).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["bool", "int8", "int64", "float16", "float32", "float64", "complex128"]
+)
+def test_values(dtype: str) -> None:
+    x = make(dtype=dtype)
+    for axis in (None, 0, -1):
+        check_traced(lambda x, a=axis: s.sort(x, a), x)
+        check_traced(
+            lambda x, a=axis: s.argsort(x, a, stable=True),
+            x,
+            plain=lambda x, a=axis: np.argsort(x, a, kind="stable"),
+        )
+    check_traced(s.sort_complex, x)
+
+
+def test_nan_goes_last() -> None:
+    x = np.array([3.0, np.nan, 1.0, -np.inf, np.nan])
+    check_traced(s.sort, x)
+    check_traced(s.argsort, x)
+
+
+def test_derivatives_and_lanes() -> None:
+    x = make()
+    check_all(lambda x: s.sort(x, axis=0), x)
+    check_all(lambda x: s.sort(x, axis=None), x)
+    check_vmap(lambda x: s.argsort(x, axis=-1), x)
+
+
+def test_partition() -> None:
+    x = make((7,))
+    out = staged(lambda x: s.partition(x, 3), x)
+    assert out[3] == np.partition(x, 3)[3]
+    order = staged(lambda x: s.argpartition(x, (1, -2)), x)
+    assert_same(x[order], np.sort(x))
+    with pytest.raises(ValueError, match="out of bounds"):
+        staged(lambda x: s.partition(x, 7), x)
+    assert functrace.grad(lambda x: s.partition(x, 0)[0])(x)[np.argmin(x)] == 1.0
+
+
+def test_lexsort() -> None:
+    a, b = make((6,), "int64"), make((6,), "int64")[::-1].copy()
+    check_traced(lambda a, b: s.lexsort((a, b)), a, b)
+    check_traced(lambda a: s.lexsort(a, axis=0), make((2, 5), "int64"))
+    with pytest.raises(TypeError, match="len"):
+        staged(lambda a: s.lexsort(()) if a is None else s.lexsort.__wrapped__(()), a)
+
+
+def test_unique_of_known_values() -> None:
+    x = np.array([2.0, 1.0, 2.0, 3.0])
+    out, pullback = functrace.vjp(s.unique, x)
+    assert_same(out, np.array([1.0, 2.0, 3.0]))
+    assert_same(pullback(np.array([1.0, 10.0, 100.0]))[0], np.array([10.0, 1.0, 0.0, 100.0]))
+    counts = functrace.jvp(lambda x: s.unique(x, return_counts=True), (x,), (x,))[0]
+    assert_same(counts, tuple(np.unique(x, return_counts=True)))
+    everything = functrace.jvp(
+        lambda x: s.unique(x, True, True, True, axis=0), (x[:, None],), (x[:, None],)
+    )[0]
+    assert_same(everything, tuple(np.unique(x[:, None], True, True, True, axis=0)))
+    assert_same(functrace.jvp(s.unique_values, (x,), (x,))[0], np.array([1.0, 2.0, 3.0]))
+    with pytest.raises(TypeError, match="unique"):
+        staged(s.unique, x)
+
+
+def test_errors() -> None:
+    with pytest.raises(np.exceptions.AxisError):
+        staged(lambda x: s.sort(x, axis=2), make())
+    with pytest.raises(ValueError, match="fields"):
+        staged(lambda x: s.sort(x, order="a"), make())
