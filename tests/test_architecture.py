@@ -36,7 +36,8 @@ OPS_ORDER = [
     "dimension_numbers", "nests", "families", "broadcasting", "creation", "logical", "bitwise",
     "arithmetic", "exponentials", "powers", "complexes", "rounding", "structural", "joining",
     "transcendental", "special",
-    "reductions", "gather_numpy", "indexing", "scatter", "dynamic", "cumulative", "sorting",
+    "reductions", "gather_numpy", "indexing", "scatter", "dynamic", "cumulative",
+    "sort_kernels", "sorting",
     "contraction", "convolution", "windows", "dispatch", "promotion", "operators",
 ]  # fmt: skip
 

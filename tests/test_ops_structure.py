@@ -329,12 +329,14 @@ def test_top_k() -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 11, 12, 13, 24, 25, 100, 1000])
-@pytest.mark.parametrize("dtype", ["float64", "int16"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int16", "uint8", "int64"])
 def test_compiled_sorts_of_any_length(n: int, dtype: str) -> None:
     rng = np.random.default_rng(n)
-    x = rng.integers(0, 20, n).astype(dtype)
-    if dtype == "float64" and n:
+    x = (rng.integers(0, 20, n) - (0 if dtype == "uint8" else 10)).astype(dtype)
+    x = x * x.dtype.type(3) if n % 2 else x
+    if x.dtype.kind == "f" and n:
         x[rng.integers(0, n, n // 5)] = np.nan
+        x[rng.integers(0, n, n // 5)] = -0.0
     order = ft.jit(lambda v: argsort(v, 0))(x)
     assert_array_equal(order, np.argsort(x, kind="stable"))
     assert_array_equal(ft.jit(sort)(x), np.sort(x))

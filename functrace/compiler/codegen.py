@@ -56,7 +56,7 @@ class KernelMaker:
         self.sites: list[Op] = []
         self._values: dict[int, int] = {}
         self._buffers: dict[int, MemoryRef] = {}
-        loads = {memory.slots[r.array] for r in group.loads()}
+        loads = {memory.slots[r.array] for part in group.parts for r in part.loads()}
         stores = {memory.slots[a] for a in group.stores}
         self._access = dict.fromkeys(loads, "in")
         self._access.update({s: "inout" if s in loads else "out" for s in stores})

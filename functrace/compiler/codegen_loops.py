@@ -13,6 +13,7 @@ from functrace.compiler.plan import Array, Group, Memory, Number, Op, Operand, R
 from functrace.compiler.schedule import (
     COLUMNS,
     STATIC_EXTENT,
+    TILE,
     Access,
     Schedule,
     read_key,
@@ -38,7 +39,9 @@ Point = tuple[Value, ...]
 def loop_kernel(group: Group, plan: Schedule, memory: Memory) -> StepCode:
     """Return the step of a loop group."""
     maker = _LoopMaker(group, plan, memory)
-    {"map": maker.map, "rows": maker.rows, "columns": maker.columns}[plan.style]()
+    {"map": maker.map, "tiles": maker.tiles, "rows": maker.rows, "columns": maker.columns}[
+        plan.style
+    ]()
     return maker.finish(plan.extent, plan.grain)
 
 
@@ -52,7 +55,12 @@ class _LoopMaker(KernelMaker):
         self.indexed_shapes = {
             op: self.shapes(op) for op in group.ops if isinstance(op.lowering, Indexed)
         }
-        self.cost = sum(map(op_cost, group.body))
+        self.enter(group.parts[0])
+
+    def enter(self, part: Group) -> None:
+        """Go on to a phase of the group."""
+        self.part = part
+        self.part_cost = sum(map(op_cost, part.body))
 
     def place(self, access: Access) -> ArrayRef:
         """Return an access as an array indexed by the loops."""
@@ -90,7 +98,7 @@ class _LoopMaker(KernelMaker):
 
     def evaluate(self, ops: Sequence[Op], at: Point, env: dict[Any, Value], kept: bool) -> None:
         """Compute operations at one point of the loops; ``env`` holds what is known there."""
-        space = self.group.kept if kept else self.group.space
+        space = self.part.kept if kept else self.part.space
         for op in ops:
             if isinstance(op.lowering, Indexed):
                 value = self.pull(op, at, kept)
@@ -119,7 +127,7 @@ class _LoopMaker(KernelMaker):
         b, rule = self.b, op.lowering
         assert isinstance(rule, Indexed)
         by_axis = {x.axes[0]: i for x, i in zip(self.plan.loops, at)}
-        axes = [a for a in range(len(self.group.space)) if not (kept and a in self.group.axes)]
+        axes = [a for a in range(len(self.part.space)) if not (kept and a in self.part.axes)]
         points = iter([by_axis[a] for a in axes])
         zero = b.const(0, I64)
         index = tuple(zero if n == 1 else next(points) for n in op.outs[0].shape)
@@ -141,7 +149,7 @@ class _LoopMaker(KernelMaker):
 
     def stored(self, ops: Sequence[Op]) -> list[Array]:
         made = {a for op in ops for a in op.outs}
-        return [a for a in self.group.stores if a in made]
+        return [a for a in self.part.stores if a in made]
 
     def nest(self, first: int, last: int, at: Point, body: Callable[[Point], None]) -> None:
         """Run ``body`` over loops ``first`` to ``last - 1``; loop 0 is the outer range."""
@@ -165,20 +173,46 @@ class _LoopMaker(KernelMaker):
 
     def map(self) -> None:
         """Emit loops without folds."""
-        stores = self.group.stores
+        self.nest(0, len(self.plan.loops), (), self.map_point)
 
-        def point(at: Point) -> None:
-            env: dict[Any, Value] = {}
-            self.evaluate(self.group.body, at, env, False)
-            self.store(stores, at, env)
+    def map_point(self, at: Point) -> None:
+        """Compute the body at one point and store what is wanted of it."""
+        env: dict[Any, Value] = {}
+        self.evaluate(self.part.body, at, env, False)
+        self.store(self.part.stores, at, env)
 
-        self.nest(0, len(self.plan.loops), (), point)
+    def tiles(self) -> None:
+        """Emit loops over square pieces of the two innermost loops."""
+        b, cross = self.b, len(self.plan.loops) - 2
+        side = b.const(TILE, I64)
+        rows, columns = (b._index(self.trips(cross + k)) for k in range(2))
+
+        def strip(at: Point, first: Value) -> None:
+            last = b.minimum(b.add(first, side), rows)
+
+            def tile(left: Value) -> None:
+                right = b.minimum(b.add(left, side), columns)
+
+                def row(i: Value) -> None:
+                    self.loop(left, right, lambda j: self.map_point((*at, i, j)))
+
+                self.loop(first, last, row, True)
+
+            b._for(0, columns, (), lambda j: tile(j) or (), TILE, _FEW)  # type: ignore[func-returns-value]
+
+        def strips(at: Point) -> None:
+            b._for(0, rows, (), lambda i: strip(at, i) or (), TILE, _FEW)  # type: ignore[func-returns-value]
+
+        if cross == 0:
+            self.loop(b.lo, b.hi, lambda k: strip((), b.mul(k, side)), True)
+        else:
+            self.nest(0, cross, (), strips)
 
     # --- folds ---
 
     def identities(self) -> list[Value]:
         values = []
-        for op in self.group.folds:
+        for op in self.part.folds:
             dtype = op.outs[0].dtype
             start = op.lowering.identity(dtype, **op.params)  # type: ignore[union-attr]
             values.append(self.b.const(start, dtype))
@@ -186,7 +220,7 @@ class _LoopMaker(KernelMaker):
 
     def combine(self, accs: Sequence[Value], xs: Sequence[Value]) -> list[Value]:
         out = []
-        for op, acc, x in zip(self.group.folds, accs, xs):
+        for op, acc, x in zip(self.part.folds, accs, xs):
             assert isinstance(op.lowering, Reduction)
             out.append(op.lowering.combine(self.b, acc, x, **op.params))
         return out
@@ -194,23 +228,32 @@ class _LoopMaker(KernelMaker):
     def element(self, at: Point) -> list[Value]:
         """Compute and store the body at one point, and return what the folds add."""
         env: dict[Any, Value] = {}
-        self.evaluate(self.group.body, at, env, False)
-        self.store(self.stored(self.group.body), at, env)
-        space = self.group.space
-        return [self.value(op.operands[0], space, at, env) for op in self.group.folds]
+        self.evaluate(self.part.body, at, env, False)
+        self.store(self.stored(self.part.body), at, env)
+        space = self.part.space
+        return [self.value(op.operands[0], space, at, env) for op in self.part.folds]
 
     def epilogue(self, at: Point, results: Sequence[Value]) -> None:
         """Compute what follows the folds at one kept point, and store."""
         zero = self.b.const(0, I64)
         at = (*at, *[zero] * (len(self.plan.loops) - len(at)))
-        env: dict[Any, Value] = {op.outs[0]: r for op, r in zip(self.group.folds, results)}
-        self.evaluate(self.group.epilogue, at, env, True)
-        self.store(self.stored([*self.group.folds, *self.group.epilogue]), at, env)
+        env: dict[Any, Value] = {op.outs[0]: r for op, r in zip(self.part.folds, results)}
+        self.evaluate(self.part.epilogue, at, env, True)
+        self.store(self.stored([*self.part.folds, *self.part.epilogue]), at, env)
 
     def rows(self) -> None:
         """Emit folds along the innermost loop."""
         kept = sum(not x.reduced for x in self.plan.loops)
-        self.nest(0, kept, (), lambda at: self.epilogue(at, self.fold(kept, at, None)))
+
+        def row(at: Point) -> None:
+            for part in self.group.parts:
+                self.enter(part)
+                if part.folds:
+                    self.epilogue(at, self.fold(kept, at, None))
+                else:
+                    self.nest(kept, len(self.plan.loops), at, self.map_point)
+
+        self.nest(0, kept, (), row)
 
     def fold(self, level: int, at: Point, accs: Sequence[Value] | None) -> list[Value]:
         """Fold the loops from ``level`` on, onto ``accs`` if there are any."""
@@ -231,7 +274,7 @@ class _LoopMaker(KernelMaker):
             for i in range(loop.extent):
                 result = self.combine(result, self.element((*at, self.b.const(i, I64))))
             return result
-        if self.cost > _LIGHT:
+        if self.part_cost > _LIGHT:
             return self.blocked_fold(at, accs)
         result = self.line_fold(n, loop.extent, lambda i: self.element((*at, i)))
         return result if accs is None else self.combine(accs, result)
@@ -258,7 +301,7 @@ class _LoopMaker(KernelMaker):
         self, n: Value, lanes: int, element: Callable[[Value], list[Value]]
     ) -> list[Value]:
         """Fold with a few accumulators side by side, and add those pairwise."""
-        b, width = self.b, len(self.group.folds)
+        b, width = self.b, len(self.part.folds)
         whole = b.mul(b.index_div(n, b.const(lanes, I64)), b.const(lanes, I64))
 
         def several(i: Value, *accs: Value) -> list[Value]:
@@ -285,7 +328,7 @@ class _LoopMaker(KernelMaker):
     def blocked_fold(self, at: Point, accs: Sequence[Value] | None) -> list[Value]:
         """Compute blocks of elements into local arrays, and fold those."""
         b, n = self.b, self.b._index(self.trips(len(self.plan.loops) - 1))
-        block = [b.alloca(op.outs[0].dtype, _ROW_BLOCK) for op in self.group.folds]
+        block = [b.alloca(op.outs[0].dtype, _ROW_BLOCK) for op in self.part.folds]
         start = self.identities() if accs is None else list(accs)
 
         def one_block(base: Value, *carried: Value) -> list[Value]:
@@ -305,7 +348,7 @@ class _LoopMaker(KernelMaker):
         """Emit folds over outer loops for a block of columns at a time."""
         inner = self.innermost()
         loop, b = self.plan.loops[inner], self.b
-        accs = [b.alloca(op.outs[0].dtype, COLUMNS) for op in self.group.folds]
+        accs = [b.alloca(op.outs[0].dtype, COLUMNS) for op in self.part.folds]
         n = b._index(self.trips(inner))
 
         def block(at: Point, base: Value) -> None:
@@ -342,7 +385,7 @@ class _LoopMaker(KernelMaker):
 
         each(start, True)
         self.reduced_nest(len(at) + 1, at, one_row)
-        light = sum(map(op_cost, self.group.epilogue)) <= _LIGHT
+        light = sum(map(op_cost, self.part.epilogue)) <= _LIGHT
         each(lambda j: self.epilogue((*at, b.add(base, j)), [a.load(j) for a in accs]), light)
 
     def reduced_nest(self, level: int, at: Point, body: Callable[[Point], None]) -> None:

@@ -70,7 +70,8 @@ def _straight(stmt: Stmt, lanes: int, memory: bool) -> bool:
         if stmt.name == "math":
             function = vecmath.function(stmt.attr, stmt.result.dtype)
             return straight(function.body, lanes, memory=False)
-        return True
+        # An arm is run in all lanes here: a division that it guards would trap in the others.
+        return memory or stmt.name not in ("udiv", "urem") or isinstance(stmt.args[1], Const)
     if isinstance(stmt, If):
         return all(straight(arm, lanes, memory=False) for arm in (stmt.then, stmt.orelse))
     return memory and isinstance(stmt, (Load, Store))

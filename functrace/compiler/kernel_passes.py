@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from functrace.compiler.kernel import (
-    Const,
     Op,
     Region,
     Scalar,
@@ -80,8 +79,3 @@ def named_calls(region: Region) -> list[tuple[str, str, Scalar]]:
         for nested in regions_of(stmt):
             found += named_calls(nested)
     return found
-
-
-def is_const(v: Scalar) -> bool:
-    """Whether `v` is a literal."""
-    return isinstance(v, Const)

@@ -62,7 +62,11 @@ class _Placer:
             if array in self.slots:
                 continue
             old = self.overwritable(array, group, dying)
-            if old is not None:
+            lent = self.lent_output(array) if old is None else None
+            if lent is not None:
+                self.slots[array] = self.slots[lent]
+                self.reused[lent] = array
+            elif old is not None:
                 dying = [a for a in dying if a is not old]
                 self.slots[array] = self.slots[old]
                 self.reused[array] = old
@@ -79,14 +83,33 @@ class _Placer:
 
     def overwritable(self, array: Array, group: Group, dying: list[Array]) -> Array | None:
         """Return a dying operand that is read only where ``array`` is written."""
-        if group.kind != "loop" or group.folds or array.nbytes < _IN_PLACE_BYTES:
+        if group.kind != "loop" or group.axes or array.nbytes < _IN_PLACE_BYTES:
             return None
         for old in dying:
             if old.nbytes != array.nbytes or old.dtype != array.dtype:
                 continue
-            reads = [(op, r) for op in group.ops for r in op.reads if r.array is old]
-            if all(r.pointwise and not isinstance(op.lowering, Indexed) for op, r in reads):
+            if _only_pointwise(group, old):
                 return old
+        return None
+
+    def lent_output(self, array: Array) -> Array | None:
+        """Return a result that is written over ``array`` where that is read for the last time.
+
+        Until then the result's own memory can hold it.
+        """
+        group = self.groups[self.last[array]]
+        if group.kind != "loop" or array.nbytes < _IN_PLACE_BYTES:
+            return None
+        readers = [k for k, part in enumerate(group.parts) if _reads(part, array)]
+        if not readers or not all(_only_pointwise(part, array) for part in group.parts):
+            return None
+        for k, part in enumerate(group.parts):
+            if part.folds or k < readers[-1]:
+                continue
+            for out in part.stores:
+                alike = out.nbytes == array.nbytes and out.dtype == array.dtype
+                if out.kind == "output" and alike and out not in self.reused:
+                    return out
         return None
 
     def allocate(self, nbytes: int) -> int:
@@ -103,6 +126,16 @@ class _Placer:
         self.offsets[slot] = at
         self.top = max(self.top, at + size)
         return slot
+
+
+def _reads(group: Group, array: Array) -> bool:
+    return any(r.array is array for op in group.ops for r in op.reads)
+
+
+def _only_pointwise(group: Group, array: Array) -> bool:
+    """Whether a group reads an array only at the point that it computes."""
+    reads = [(op, r) for op in group.ops for r in op.reads if r.array is array]
+    return all(r.pointwise and not isinstance(op.lowering, Indexed) for op, r in reads)
 
 
 def _scratch_bytes(group: Group) -> list[int]:

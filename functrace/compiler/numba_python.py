@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from functrace.compiler.build import process_symbol
 from functrace.compiler.vecmath import EXTERNS
 
 
@@ -80,9 +80,8 @@ def half_round(value: Any) -> Any:
 
 
 def _extern(name: str) -> Callable[..., np.float64]:
-    raw = getattr(ctypes.CDLL(ctypes.util.find_library("m")), name)
-    raw.restype = ctypes.c_double
-    raw.argtypes = [ctypes.c_double] * EXTERNS[name]
+    kind = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * EXTERNS[name])
+    raw = kind(process_symbol(name) or 0)
     return lambda *args: np.float64(raw(*map(float, args)))
 
 

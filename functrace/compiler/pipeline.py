@@ -29,6 +29,7 @@ from functrace.compiler.library import library_step, product_flops
 from functrace.compiler.memory import check_memory, place_arrays
 from functrace.compiler.plan import ArrayProgram, Group, Memory, Op, Plan
 from functrace.compiler.program import Program, default_error
+from functrace.compiler.rows import merge_rows
 from functrace.compiler.runner import PythonProgram, StepFunction, source_function
 from functrace.compiler.schedule import TINY, Schedule, check_schedule, schedule
 from functrace.compiler.simplify import simplify
@@ -82,7 +83,7 @@ def _views(c: Compilation) -> None:
 
 
 def _fuse(c: Compilation) -> None:
-    c.groups = fuse(c.arrays)
+    c.groups = merge_rows(fuse(c.arrays))
 
 
 def _schedule(c: Compilation) -> None:
@@ -278,7 +279,7 @@ class Compiled:
         flops, moved = 0, 0
         for group in self.compilation.groups:
             points = int(np.prod(group.space, dtype=np.int64)) if group.kind == "loop" else 0
-            flops += points * sum(map(op_cost, [*group.body, *group.folds]))
+            flops += points * sum(map(op_cost, group.ops))
             if group.kind == "library":
                 flops += product_flops(group)
             arrays = {r.array for r in group.loads()} | set(group.stores)

@@ -231,6 +231,8 @@ class Group:
         folds: reductions over ``axes`` of what the body computes or reads.
         epilogue: operations at each point of the space that is left.
         stores: the arrays that are wanted outside.
+        phases: loop groups over this space that run one after the other for each row: for each
+            point of the space that their folds leave. A group with phases has no operations else.
     """
 
     index: int
@@ -241,11 +243,17 @@ class Group:
     folds: list[Op] = field(default_factory=list)
     epilogue: list[Op] = field(default_factory=list)
     stores: list[Array] = field(default_factory=list)
+    phases: list[Group] = field(default_factory=list)
+
+    @property
+    def parts(self) -> list[Group]:
+        """Its phases, or itself."""
+        return self.phases or [self]
 
     @property
     def ops(self) -> list[Op]:
         """All of its operations, in order."""
-        return [*self.body, *self.folds, *self.epilogue]
+        return [op for p in self.parts for op in (*p.body, *p.folds, *p.epilogue)]
 
     @property
     def kept(self) -> Shape:
@@ -262,10 +270,16 @@ class Group:
         if self.kind == "loop":
             head += f" over {list(self.space)}"
             head += f" folding axes {list(self.axes)}" if self.folds else ""
-        lines = [head, *(f"    {op}" for op in self.body)]
+        if self.phases:
+            head += f" in {len(self.phases)} phases for each row"
+        return "\n".join([head, *(line for part in self.parts for line in part.lines())])
+
+    def lines(self) -> list[str]:
+        """Return the text of its operations."""
+        lines = [f"    {op}" for op in self.body]
         lines += [f"    fold {op}" for op in self.folds]
         lines += [f"    then {op}" for op in self.epilogue]
-        return "\n".join([*lines, f"    store {', '.join(map(str, self.stores))}"])
+        return [*lines, f"    store {', '.join(map(str, self.stores))}"]
 
 
 @dataclass(eq=False, slots=True)

@@ -1,6 +1,7 @@
 """Decides how a loop group runs: which axes collapse, which loop is the innermost, what is split.
 
     map      loops over the space, innermost along memory
+    tiles    a map some of whose operands run along memory in another loop: square pieces
     rows     the innermost loop is reduced: lanes along it, a fixed tree at the end
     columns  the innermost loop is kept: a block of it is accumulated at a time
 
@@ -26,6 +27,8 @@ TINY = 64
 STATIC_EXTENT = 4
 #: How many columns are accumulated at once.
 COLUMNS = 512
+#: The side of a tile, and the extent from which tiles are worth it.
+TILE, _TILED = 32, 96
 #: A piece for one thread is worth about this many scalar operations.
 _PIECE = 1 << 17
 
@@ -97,9 +100,9 @@ def schedule(group: Group, cost: int, tiny: bool = False) -> Schedule:
         cost: about how many scalar operations one point takes.
         tiny: whether all spaces of the program are so small that SIMD code isn't worth compiling.
     """
-    touched = dict(_touched(group))
+    touched = {key: access for part in group.parts for key, access in _touched(part)}
     collapsed = _loops(group, list(touched.values()))
-    loops, style = _ordered(collapsed, touched, bool(group.folds))
+    loops, style = _ordered(collapsed, touched, bool(group.axes))
     accesses = {
         key: Access(a.array, tuple(a.strides[x.axes[-1]] for x in loops), a.offset)
         for key, a in touched.items()
@@ -182,12 +185,24 @@ def _ordered(
     inner = loops[best]
     rest = [x for i, x in enumerate(loops) if i != best]
     if not folds:
+        crossing = [x for x in rest if inner.extent >= _TILED and _crosses(x, inner, touched)]
+        if crossing:
+            rest = [x for x in rest if x is not crossing[-1]]
+            return (*rest, crossing[-1], inner), "tiles"
         return (*rest, inner), "map"
     kept = [x for x in rest if not x.reduced]
     reduced = [x for x in rest if x.reduced]
     if inner.reduced:
         return (*kept, *reduced, inner), "rows"
     return (*kept, inner, *reduced), "columns"
+
+
+def _crosses(loop: Loop, inner: Loop, touched: dict[Key, Access]) -> bool:
+    """Whether some access runs along memory in ``loop`` and jumps in the innermost one."""
+    return loop.extent >= _TILED and any(
+        a.strides[loop.axes[-1]] == 1 and a.strides[inner.axes[-1]] not in (0, 1)
+        for a in touched.values()
+    )
 
 
 def _outer(loops: Sequence[Loop], style: str) -> tuple[int, int]:
@@ -198,6 +213,8 @@ def _outer(loops: Sequence[Loop], style: str) -> tuple[int, int]:
     first = loops[0].extent
     if style == "columns" and (len(loops) == 1 or loops[1].reduced):
         first = -(-first // COLUMNS)
+    if style == "tiles" and len(loops) == 2:
+        first = -(-first // TILE)
     return first, total // max(first, 1)
 
 

@@ -6,6 +6,7 @@ computed (``interpreters.linearize``). So there is one way through the derivativ
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -65,6 +66,33 @@ class JVPTracer(ArrayOperators, Tracer):
     def __bool__(self) -> bool:
         return bool(self.primal)
 
+    # A tracer without a tangent (a new array made inside the trace) has nothing to lose.
+
+    def __float__(self) -> float:
+        return float(self.primal) if self.tangent is None else super().__float__()
+
+    def __int__(self) -> int:
+        return int(self.primal) if self.tangent is None else super().__int__()
+
+    def __complex__(self) -> complex:
+        return complex(self.primal) if self.tangent is None else super().__complex__()
+
+    def __index__(self) -> int:
+        return operator.index(self.primal) if self.tangent is None else super().__index__()
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray[Any, Any]:
+        if self.tangent is None:
+            return np.array(self.primal, *args[:1])
+        return super().__array__(*args, **kwargs)
+
+    def item(self, *args: Any) -> Any:
+        """The Python number, when it carries no tangent."""
+        return self.primal.item(*args) if self.tangent is None else super().item(*args)
+
+    def tolist(self) -> Any:
+        """The Python values, when they carry no tangent."""
+        return self.primal.tolist() if self.tangent is None else super().tolist()
+
     def __format__(self, spec: str) -> str:
         # Text carries no derivative, so the primal's is as good.
         return format(self.primal, spec)
@@ -97,12 +125,15 @@ class JVPTrace(Trace):
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Compute the primal result and, where an argument has a tangent, its tangent."""
-        primals, tangents, active = [], [], False
+        primals, tangents, active, still = [], [], False, False
         for a in args:
             if type(a) is JVPTracer and a._trace is self:
                 primals.append(a.primal)
                 tangents.append(a.tangent)
-                active = active or a.tangent is not None
+                if a.tangent is None:
+                    still = True
+                else:
+                    active = True
             else:
                 if not self.on_parent and type(a) is np.ndarray:
                     self.tangent_trace.notice(a)  # type: ignore[attr-defined]
@@ -112,7 +143,8 @@ class JVPTrace(Trace):
         state.trace = parent  # type: ignore[assignment]
         try:
             if not active or primitive.not_differentiable is not None:
-                return parent.process(primitive, primals, params)  # type: ignore[union-attr]
+                out = parent.process(primitive, primals, params)  # type: ignore[union-attr]
+                return self._keep_new_array(out) if still else out
             if primitive.jvp_each is not None:
                 return self._apply_each(primitive, primals, tangents, params)
             return self._apply_whole(primitive, primals, tangents, params)
@@ -156,6 +188,12 @@ class JVPTrace(Trace):
         if not primitive.multiple_results:
             return outs if out_tangents is None else self.wrap(outs, out_tangents)
         return [o if t is None else self.wrap(o, t) for o, t in zip(outs, out_tangents)]
+
+    def _keep_new_array(self, out: Any) -> Any:
+        """Let what is computed of new arrays alone stay this trace's, so that it has ``.at``."""
+        if type(out) is np.ndarray and out.dtype.kind in "fc":
+            return JVPTracer(self, out, None)
+        return out
 
     def wrap(self, primal: Any, tangent: Any) -> JVPTracer:
         """Return the tracer of a result."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from functrace.errors import ShapeError, compose
 from functrace.interpreters.batching import BatchTrace, BatchTracer
 from functrace.interpreters.forward import JVPTrace, JVPTracer
 from functrace.interpreters.staging import JaxprTrace
-from functrace.numpy.dispatching import has_tracer, numpy_function, operand
+from functrace.numpy.dispatching import as_shape, has_tracer, numpy_function, operand
 from functrace.numpy.elementwise_arithmetic import power, sign, subtract, true_divide
 from functrace.numpy.elementwise_transcendental import log10
 from functrace.ops import arithmetic, creation, joining, rounding, structural
@@ -50,7 +52,9 @@ __all__ = [
     "zeros_like",
 ]
 
-# --- staging -----------------------------------------------------------------------------------
+F = TypeVar("F", bound=Callable[..., Any])
+
+# --- whose a new array is -----------------------------------------------------------------------
 
 
 def stages() -> bool:
@@ -70,19 +74,35 @@ def owned(value: Any) -> Any:
     trace = current_trace()
     if trace is EVAL or isinstance(value, Tracer) or value.ndim == 0:
         return value
+    if value.dtype.kind not in "biufc":
+        return value
     if isinstance(trace, JVPTrace):
         return JVPTracer(trace, value, None)
     return BatchTracer(trace, value, None) if isinstance(trace, BatchTrace) else value
 
 
+def belonging(make: F) -> F:
+    """Let the new array belong to the active transformation.
+
+    NumPy's own function (``np.zeros_like(x)``) reaches ``__wrapped__``, whose result is plain
+    where the shape and the dtype are all it needs.
+    """
+
+    @functools.wraps(make)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        return owned(make(*args, **kwargs))
+
+    return cast(F, function)
+
+
 def _filled(shape: Any, value: Any, dtype: Any) -> Any:
-    sizes = (shape,) if np.ndim(shape) == 0 else shape
-    return creation.full(tuple(int(n) for n in sizes), value, dtype)
+    return creation.full(as_shape(shape), value, dtype)
 
 
 # --- filled arrays -----------------------------------------------------------------------------
 
 
+@belonging
 def zeros(
     shape: Any, dtype: Any = float, order: str = "C", *, device: Any = None, like: Any = None
 ) -> Any:
@@ -93,28 +113,31 @@ def zeros(
         array([0., 0., 0.])
     """
     if current_trace() is not EVAL:
-        return owned(_filled(shape, 0, dtype))
+        return _filled(shape, 0, dtype)
     return np.zeros(shape, dtype, order)  # type: ignore[call-overload]
 
 
+@belonging
 def ones(
     shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None, like: Any = None
 ) -> Any:
     """A new array of ones."""
     if current_trace() is not EVAL:
-        return owned(_filled(shape, 1, float if dtype is None else dtype))
+        return _filled(shape, 1, float if dtype is None else dtype)
     return np.ones(shape, dtype, order)  # type: ignore[call-overload]
 
 
+@belonging
 def empty(
     shape: Any, dtype: Any = float, order: str = "C", *, device: Any = None, like: Any = None
 ) -> Any:
     """A new array whose elements are not set; in a traced program they are zeros."""
     if current_trace() is not EVAL:
-        return owned(_filled(shape, 0, dtype))
+        return _filled(shape, 0, dtype)
     return np.empty(shape, dtype, order)  # type: ignore[call-overload]
 
 
+@belonging
 def full(
     shape: Any,
     fill_value: Any,
@@ -125,14 +148,13 @@ def full(
     like: Any = None,
 ) -> Any:
     """A new array of one value repeated; a traced value, or one that broadcasts, too."""
-    if current_trace() is EVAL:
+    if current_trace() is EVAL and not has_tracer(fill_value):
         return np.full(shape, fill_value, dtype, order)  # type: ignore[call-overload]
     value = operand(fill_value)
     target = value.dtype if dtype is None else np.dtype(dtype)
     if isinstance(value, Tracer) or value.ndim:
-        sizes = (shape,) if np.ndim(shape) == 0 else shape
-        return broadcast_to(convert_element_type(value, target), tuple(int(n) for n in sizes))
-    return owned(_filled(shape, value, target))
+        return broadcast_to(convert_element_type(value, target), as_shape(shape))
+    return _filled(shape, value, target)
 
 
 def _fill_like(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
@@ -140,6 +162,7 @@ def _fill_like(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
     return _filled(a.shape if shape is None else shape, value, dtype or a.dtype)
 
 
+@belonging
 def zeros_like(
     a: Any,
     dtype: Any = None,
@@ -150,11 +173,12 @@ def zeros_like(
     device: Any = None,
 ) -> Any:
     """Zeros of the shape and the dtype of another array."""
-    if current_trace() is not EVAL:
-        return owned(_fill_like(a, 0, dtype, shape))
+    if current_trace() is not EVAL or isinstance(a, Tracer):
+        return _fill_like(a, 0, dtype, shape)
     return np.zeros_like(a, dtype, order, subok, shape)  # type: ignore[call-overload]
 
 
+@belonging
 def ones_like(
     a: Any,
     dtype: Any = None,
@@ -165,11 +189,12 @@ def ones_like(
     device: Any = None,
 ) -> Any:
     """Ones of the shape and the dtype of another array."""
-    if current_trace() is not EVAL:
-        return owned(_fill_like(a, 1, dtype, shape))
+    if current_trace() is not EVAL or isinstance(a, Tracer):
+        return _fill_like(a, 1, dtype, shape)
     return np.ones_like(a, dtype, order, subok, shape)  # type: ignore[call-overload]
 
 
+@belonging
 def empty_like(
     prototype: Any,
     dtype: Any = None,
@@ -180,11 +205,12 @@ def empty_like(
     device: Any = None,
 ) -> Any:
     """An array of the shape and the dtype of another; its elements are zeros when traced."""
-    if current_trace() is not EVAL:
-        return owned(_fill_like(prototype, 0, dtype, shape))
+    if current_trace() is not EVAL or isinstance(prototype, Tracer):
+        return _fill_like(prototype, 0, dtype, shape)
     return np.empty_like(prototype, dtype, order, subok, shape)  # type: ignore[call-overload]
 
 
+@belonging
 def full_like(
     a: Any,
     fill_value: Any,
@@ -196,7 +222,7 @@ def full_like(
     device: Any = None,
 ) -> Any:
     """One value repeated, of the shape and the dtype of another array."""
-    if current_trace() is not EVAL:
+    if current_trace() is not EVAL or isinstance(a, Tracer):
         a = operand(a)
         return full(a.shape if shape is None else shape, fill_value, dtype or a.dtype)
     return np.full_like(a, fill_value, dtype, order, subok, shape)  # type: ignore[call-overload]
@@ -361,6 +387,9 @@ def arange(*args: Any, dtype: Any = None, device: Any = None, like: Any = None, 
         >>> arange(3)
         array([0, 1, 2])
     """
+    for bound in (*args, *kw.values()):
+        if isinstance(bound, Tracer):
+            bound._trace.refuse(bound, "index")
     return np.arange(*args, dtype=dtype, **kw)
 
 
@@ -386,6 +415,7 @@ def linspace(
         >>> linspace(0.0, 1.0, 3)
         array([0. , 0.5, 1. ])
     """
+    num = operator.index(num)
     if num < 0:
         raise ValueError(f"Number of samples, {num}, must be non-negative.")
     start, stop = as_array(start), as_array(stop)

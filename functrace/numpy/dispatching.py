@@ -8,6 +8,7 @@ the search for tracers.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from functrace.ops.families import kept_axes
 from functrace.ops.promotion import as_array, broadcast_arrays, promote_dtypes
 
 __all__ = [
+    "as_shape",
     "cast",
     "choose",
     "constant",
@@ -33,6 +35,7 @@ __all__ = [
     "operand",
     "refuse_out",
     "spread",
+    "strong",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -77,6 +80,11 @@ def operand(x: Any, where: str = "an operand") -> Any:
     return x if isinstance(x, (Tracer, np.ndarray, np.generic)) else np.asarray(x)[()]
 
 
+def strong(x: Any) -> Any:
+    """Return ``x`` not weak: what a NumPy function of a Python number gives is an array's."""
+    return arithmetic.copy(x) if isinstance(x, Tracer) and x.weak_type else x
+
+
 def refuse_out(out: Any, name: str) -> None:
     """Raise when ``out=`` was given to a traced call: a traced value can't be written there."""
     if out is not None:
@@ -111,6 +119,13 @@ def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     if type(axis) is int and 0 <= axis < ndim:
         return (axis,)
     return tuple(int(a) for a in normalize_axis_tuple(axis, ndim))
+
+
+def as_shape(shape: Any) -> tuple[int, ...]:
+    """Return a shape, given as a tuple or as one integer; a traced size is refused."""
+    if isinstance(shape, (tuple, list)) or (isinstance(shape, np.ndarray) and shape.ndim):
+        return tuple(operator.index(n) for n in shape)
+    return (operator.index(shape),)
 
 
 def choose(mask: Any, x: Any, y: Any) -> Any:

@@ -10,14 +10,13 @@ import numpy as np
 
 from functrace.core.aval import shape_of
 from functrace.errors import ShapeError
-from functrace.numpy.dispatching import has_tracer, numpy_function, operand, refuse_out
-from functrace.numpy.products import contract
+from functrace.numpy.dispatching import has_tracer, refuse_out
+from functrace.numpy.products import JAX_OPTIONS, contract, product_operands
 from functrace.numpy.reductions import fold
 from functrace.numpy.taking import diagonal
+from functrace.numpy.ufuncs import numpy_function_with
 from functrace.ops import structural
 from functrace.ops.broadcasting import reduce_sum_p
-from functrace.ops.creation import convert_element_type
-from functrace.ops.promotion import promote_dtypes
 from functrace.ops.reductions import reduce_or_p
 
 __all__ = ["einsum", "einsum_path"]
@@ -205,7 +204,7 @@ def _contract_all(
 # --- the functions -----------------------------------------------------------------------------
 
 
-@numpy_function(np.einsum)
+@numpy_function_with(np.einsum, *JAX_OPTIONS)
 def einsum(
     *operands: Any,
     out: None = None,
@@ -213,6 +212,8 @@ def einsum(
     order: str = "K",
     casting: str = "safe",
     optimize: Any = "greedy",
+    precision: Any = None,
+    preferred_element_type: Any = None,
 ) -> Any:
     """Einstein's summation over labelled axes; as ``numpy.einsum``.
 
@@ -225,6 +226,8 @@ def einsum(
         casting: accepted.
         optimize: the order of contraction: ``"greedy"``, ``"optimal"`` or a path of
             ``einsum_path``.
+        precision: accepted; products are always exact in their dtype.
+        preferred_element_type: JAX's name of ``dtype``.
 
     Example:
         >>> import numpy as np
@@ -233,14 +236,15 @@ def einsum(
     """
     refuse_out(out, "einsum")
     inputs, output, given = _parse(operands)
-    xs = [operand(x) for x in given]
-    if dtype is not None:
-        xs = [convert_element_type(x, dtype) for x in xs]
-    xs = promote_dtypes(*xs)
+    dtype = dtype if preferred_element_type is None else preferred_element_type
+    xs = product_operands(*given, dtype=dtype)
     inputs, output = _subscripts(inputs, output, xs)
+    return _einsum(xs, inputs, output, optimize)
+
+
+def _einsum(xs: list[Any], inputs: list[Labels], output: Labels, optimize: Any) -> Any:
     sizes = _sizes(inputs, xs)
-    unknown = [s for s in output if s not in sizes]
-    if unknown or len(set(output)) != len(output):
+    if len(set(output)) != len(output) or not sizes.keys() >= set(output):
         raise ValueError(
             f"einstein sum subscripts string: the result's labels {output} must be different, "
             "and each one of an operand"

@@ -115,16 +115,14 @@ _FULL = slice(None)
 def parse_index(index: Any, shape: Shape) -> Index:
     """Parse an index of an operand of this shape; NumPy's errors for what can't be one."""
     entries = _expand(index if isinstance(index, tuple) else (index,), shape)
-    advanced = any(
-        not isinstance(e, int) and e is not None and not isinstance(e, slice) for e in entries
-    )
+    advanced = any(isinstance(e, (Tracer, np.ndarray)) for e in entries)
     cuts: list[Cut] = []
     arrays: list[tuple[int, Any]] = []  # (axis, index array)
     layout: list[Any] = []  # of the result: an axis, None for a new one, "batch"
     places: list[int] = []  # entries that integers hold, to see whether they are neighbours
     for place, entry in enumerate(entries):
-        if entry is None:
-            layout.append(None)
+        if entry is None or entry is Ellipsis:
+            layout += [None] if entry is None else []
             continue
         axis = len(cuts)
         n = shape[axis]
@@ -198,51 +196,68 @@ def _checked(i: int, axis: int, n: int) -> int:
 
 
 def _expand(index: tuple[Any, ...], shape: Shape) -> list[Any]:
-    """Return entries for every axis: slices, None, integers, and integer arrays."""
-    entries: list[Any] = []
-    consumed, ellipsis = 0, -1
-    for item in index:
-        if item is Ellipsis:
-            if ellipsis >= 0:
-                raise IndexError("an index can only have a single ellipsis ('...')")
-            ellipsis = len(entries)
-        elif item is None or isinstance(item, slice):
-            entries.append(item)
-            consumed += item is not None
-        else:
-            for entry in _integers(item, consumed, shape):
-                entries.append(entry)
-                consumed += entry is not None
-    if consumed > len(shape):
+    """Return entries for every axis: slices, integers, integer arrays; and None or ``...``.
+
+    The ellipsis stays, followed by the slices it stands for: it sets integer arrays apart even
+    where it stands for none.
+    """
+    items = [_normal(item) for item in index]
+    if sum(item is Ellipsis for item in items) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    used = sum(map(_axes_of, items))
+    if used > len(shape):
         raise IndexError(
             f"too many indices for array: array is {len(shape)}-dimensional, "
-            f"but {consumed} were indexed"
+            f"but {used} were indexed"
         )
-    missing = [_FULL] * (len(shape) - consumed)
-    if ellipsis < 0:
-        return entries + missing
-    return entries[:ellipsis] + missing + entries[ellipsis:]
+    missing = [_FULL] * (len(shape) - used)
+    entries: list[Any] = []
+    axis = 0
+    for item in items if any(i is Ellipsis for i in items) else [*items, Ellipsis]:
+        if item is Ellipsis:
+            entries += [Ellipsis, *missing]
+            axis += len(missing)
+        elif _is_mask(item):
+            entries += _mask(item, axis, shape)
+            axis += item.ndim
+        else:
+            entries.append(item)
+            axis += item is not None
+    return entries
 
 
-def _integers(item: Any, axis: int, shape: Shape) -> list[Any]:
-    """Return an integer or an integer array, or those a boolean mask stands for."""
-    if type(item) is int:
-        return [item]
+def _is_mask(item: Any) -> bool:
+    return isinstance(item, np.ndarray) and item.dtype.kind == "b"
+
+
+def _axes_of(item: Any) -> int:
+    """Return how many axes of the operand an entry is for."""
+    if item is None or item is Ellipsis:
+        return 0
+    return int(item.ndim) if _is_mask(item) else 1
+
+
+def _normal(item: Any) -> Any:
+    """Return None, ``...``, a slice, an integer, an integer array, or a known mask."""
+    if item is None or item is Ellipsis or isinstance(item, slice) or type(item) is int:
+        return item
     if isinstance(item, (list, tuple)):
         item = asarray(item) if has_tracer(item) else _plain_list(item)
     elif not isinstance(item, (Tracer, np.ndarray, np.generic, bool)):
         try:
-            return [operator.index(item)]
+            return operator.index(item)
         except TypeError:
             raise IndexError(_NOT_AN_INDEX) from None
     kind, ndim = dtype_of(item).kind, len(shape_of(item))
     if kind == "b":
-        return _mask(item, axis, shape)
+        if isinstance(item, Tracer):
+            item._trace.refuse(item, "mask")
+        return np.asarray(item)
     if kind not in "iu":
         if isinstance(item, (np.ndarray, Tracer)) and ndim:
             raise IndexError("arrays used as indices must be of integer (or boolean) type")
         raise IndexError(_NOT_AN_INDEX)
-    return [int(item)] if ndim == 0 and not isinstance(item, Tracer) else [item]
+    return int(item) if ndim == 0 and not isinstance(item, Tracer) else item
 
 
 _NOT_AN_INDEX = (
@@ -258,15 +273,7 @@ def _plain_list(item: Any) -> Any:
 
 def _mask(mask: Any, axis: int, shape: Shape) -> list[Any]:
     """Return the integer arrays that a mask with known values stands for."""
-    if isinstance(mask, Tracer):
-        mask._trace.refuse(mask, "mask")
-    mask = np.asarray(mask)
     for d, n in enumerate(mask.shape):
-        if axis + d >= len(shape):
-            raise IndexError(
-                f"too many indices for array: array is {len(shape)}-dimensional, "
-                f"but {axis + mask.ndim} were indexed"
-            )
         if n != shape[axis + d]:
             raise IndexError(
                 f"boolean index did not match indexed array along axis {axis + d}; size of axis "

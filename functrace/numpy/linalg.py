@@ -6,7 +6,6 @@ arrays; on traced arrays they raise until their primitives come.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,6 @@ import numpy as np
 from functrace.errors import MissingRuleError, ShapeError, compose
 from functrace.numpy import products, taking
 from functrace.numpy.dispatching import (
-    has_tracer,
     normalize_axes,
     numpy_function,
     operand,
@@ -271,13 +269,12 @@ def _later_error(name: str, because: str) -> MissingRuleError:
 def _plain_only(plain: Callable[..., Any]) -> Callable[..., Any]:
     """Return a NumPy function that explains itself on traced arrays."""
 
-    @functools.wraps(plain)
-    def function(*args: Any, **kwargs: Any) -> Any:
-        if has_tracer(args) or has_tracer(tuple(kwargs.values())):
-            raise _later_error(plain.__name__, "it factorises its operand:")
-        return plain(*args, **kwargs)
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise _later_error(plain.__name__, "it factorises its operand:")
 
-    return function
+    refuse.__name__ = plain.__name__
+    refuse.__doc__ = f"As ``numpy.linalg.{plain.__name__}``, of plain arrays only."
+    return numpy_function(plain)(refuse)
 
 
 cholesky = _plain_only(np.linalg.cholesky)

@@ -16,9 +16,11 @@ from functrace.numpy.dispatching import (
     numpy_function,
     operand,
     refuse_out,
+    strong,
 )
 from functrace.numpy.reductions import fold, sum_dtype
 from functrace.numpy.taking import diagonal
+from functrace.numpy.ufuncs import numpy_function_with
 from functrace.ops import complexes, joining, structural
 from functrace.ops.broadcasting import broadcast_to, reduce_sum_p
 from functrace.ops.contraction import dot_general_p
@@ -44,10 +46,14 @@ __all__ = [
 
 # --- what they share ---------------------------------------------------------------------------
 
+JAX_OPTIONS = ("precision", "preferred_element_type")
+"""Keywords that jax.numpy's products have: precision is accepted, products are always exact."""
 
-def product_operands(*xs: Any) -> list[Any]:
-    """Return arrays of one dtype."""
-    return promote_dtypes(*(operand(x) for x in xs))
+
+def product_operands(*xs: Any, dtype: Any = None) -> list[Any]:
+    """Return arrays of one dtype: the one given, or what theirs promote to."""
+    arrays = promote_dtypes(*(strong(operand(x)) for x in xs))
+    return arrays if dtype is None else [convert_element_type(x, dtype) for x in arrays]
 
 
 def contract(
@@ -88,11 +94,18 @@ def _check_same(name: str, a: Any, b: Any, axis_a: int, axis_b: int) -> None:
 # --- dot, inner, outer, tensordot --------------------------------------------------------------
 
 
-@numpy_function(np.dot)
-def dot(a: Any, b: Any, out: None = None) -> Any:
+@numpy_function_with(np.dot, *JAX_OPTIONS)
+def dot(
+    a: Any,
+    b: Any,
+    out: None = None,
+    *,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:
     """Sum of products over the last axis of ``a`` and the last but one of ``b``; ``numpy.dot``."""
     refuse_out(out, "dot")
-    a, b = product_operands(a, b)
+    a, b = product_operands(a, b, dtype=preferred_element_type)
     if not a.shape or not b.shape:
         return a * b
     axis = len(b.shape) - 2 if len(b.shape) > 1 else 0
@@ -100,10 +113,10 @@ def dot(a: Any, b: Any, out: None = None) -> Any:
     return contract(a, b, (len(a.shape) - 1,), (axis,))
 
 
-@numpy_function(np.inner)
-def inner(a: Any, b: Any, /) -> Any:
+@numpy_function_with(np.inner, *JAX_OPTIONS)
+def inner(a: Any, b: Any, /, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
     """Sum of products over the last axes; as ``numpy.inner``."""
-    a, b = product_operands(a, b)
+    a, b = product_operands(a, b, dtype=preferred_element_type)
     if not a.shape or not b.shape:
         return a * b
     _check_same("inner", a, b, -1, -1)
@@ -119,17 +132,24 @@ def outer(a: Any, b: Any, out: None = None) -> Any:
     return structural.reshape(a, (n, 1)) * structural.reshape(b, (1, m))
 
 
-@numpy_function(np.vdot)
-def vdot(a: Any, b: Any, /) -> Any:
+@numpy_function_with(np.vdot, *JAX_OPTIONS)
+def vdot(a: Any, b: Any, /, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
     """Dot product of the elements in C order, the first conjugated; as ``numpy.vdot``."""
-    a, b = product_operands(a, b)
+    a, b = product_operands(a, b, dtype=preferred_element_type)
     a, b = flatten(a), flatten(b)
     _check_same("vdot", a, b, 0, 0)
     return contract(conjugate(a), b, (0,), (0,))
 
 
-@numpy_function(np.tensordot)
-def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+@numpy_function_with(np.tensordot, *JAX_OPTIONS)
+def tensordot(
+    a: Any,
+    b: Any,
+    axes: Any = 2,
+    *,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:
     """Sum of products over chosen axes; as ``numpy.tensordot``.
 
     Args:
@@ -137,7 +157,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
         b: an array.
         axes: how many axes, the last of ``a`` and the first of ``b``; or two lists of axes.
     """
-    a, b = product_operands(a, b)
+    a, b = product_operands(a, b, dtype=preferred_element_type)
     na, nb = len(a.shape), len(b.shape)
     if isinstance(axes, (int, np.integer)):
         axes_a: tuple[int, ...] = tuple(range(na - int(axes), na))
@@ -170,8 +190,17 @@ def _core_mismatch(name: str, signature: str, axis: int, n: int, m: int) -> Shap
     )
 
 
-@numpy_function(np.matmul)
-def matmul(x1: Any, x2: Any, /, out: None = None, *, dtype: Any = None) -> Any:
+@numpy_function_with(np.matmul, *JAX_OPTIONS)
+def matmul(
+    x1: Any,
+    x2: Any,
+    /,
+    out: None = None,
+    *,
+    dtype: Any = None,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:
     """Matrix product over the last two axes, the others broadcast; as ``numpy.matmul``, ``@``.
 
     Args:
@@ -179,20 +208,26 @@ def matmul(x1: Any, x2: Any, /, out: None = None, *, dtype: Any = None) -> Any:
         x2: an array of one axis or more.
         out: refused for traced arrays.
         dtype: the dtype to compute in.
+        precision: accepted.
+        preferred_element_type: JAX's name of ``dtype``.
 
     Raises:
         ShapeError: an operand has no axis, or the sizes don't fit; a ValueError too.
     """
     refuse_out(out, "matmul")
+    dtype = dtype if preferred_element_type is None else preferred_element_type
     if not (
-        isinstance(x1, Tracer | np.ndarray)
+        dtype is None
+        and isinstance(x1, Tracer | np.ndarray)
         and isinstance(x2, Tracer | np.ndarray)
         and x1.dtype is x2.dtype
-        and dtype is None
     ):
-        x1, x2 = product_operands(x1, x2)
-        if dtype is not None:
-            x1, x2 = convert_element_type(x1, dtype), convert_element_type(x2, dtype)
+        x1, x2 = product_operands(x1, x2, dtype=dtype)
+    return _matmul(x1, x2)
+
+
+def _matmul(x1: Any, x2: Any) -> Any:
+    """Matrix product of arrays of one dtype."""
     n1, n2 = len(x1.shape), len(x2.shape)
     if not n1 or not n2:
         raise ShapeError(
@@ -243,7 +278,7 @@ def matvec(x1: Any, x2: Any, /) -> Any:
     """Product of matrices with vectors, stacks of them broadcast; as ``numpy.matvec``."""
     x1, x2 = product_operands(x1, x2)
     column = structural.expand_dims(x2, (len(x2.shape),))
-    out = matmul.__wrapped__(x1, column)  # type: ignore[attr-defined]
+    out = _matmul(x1, column)
     return structural.squeeze(out, (len(out.shape) - 1,))
 
 
@@ -252,7 +287,7 @@ def vecmat(x1: Any, x2: Any, /) -> Any:
     """Product of conjugated vectors with matrices, stacks broadcast; as ``numpy.vecmat``."""
     x1, x2 = product_operands(x1, x2)
     row = structural.expand_dims(conjugate(x1), (len(x1.shape) - 1,))
-    out = matmul.__wrapped__(row, x2)  # type: ignore[attr-defined]
+    out = _matmul(row, x2)
     return structural.squeeze(out, (len(out.shape) - 2,))
 
 

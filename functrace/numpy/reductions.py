@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from functrace.core.trace import Primitive
-from functrace.errors import DTypeError, ShapeError, compose
+from functrace.errors import ShapeError
 from functrace.numpy.dispatching import (
     cast,
     choose,
@@ -18,6 +18,7 @@ from functrace.numpy.dispatching import (
     operand,
     refuse_out,
     spread,
+    strong,
 )
 from functrace.ops import arithmetic, complexes, powers, reductions, structural
 from functrace.ops.arithmetic import div_p, sub_p
@@ -74,7 +75,7 @@ def sum_operand(a: Any, dtype: Any) -> Any:
 
 def fold(primitive: Primitive, x: Any, axes: tuple[int, ...], keepdims: bool = False) -> Any:
     """Bind a reduction; with ``keepdims`` the axes stay, of size 1."""
-    out = primitive.bind(x, axes=axes) if axes else x
+    out = primitive.bind(x, axes=axes) if axes else strong(x)
     return structural.expand_dims(out, axes) if keepdims else out
 
 
@@ -202,14 +203,6 @@ def _extreme(which: str, a: Any, axis: Axis, keepdims: bool, initial: Any, where
     primitive = reduce_max_p if which == "maximum" else reduce_min_p
     pairwise = arithmetic.max if which == "maximum" else arithmetic.min
     x = operand(a)
-    if x.dtype.kind == "c":
-        raise DTypeError(
-            compose(
-                f"numpy.{which[:3]} of a traced complex array.",
-                "complex numbers have no order that derivatives respect.",
-                f"numpy.{which[:3]}(numpy.abs(x)) or of x.real.",
-            )
-        )
     start = cast(initial, x.dtype) if initial is not None else None
     if where is not None and where is not True:
         if start is None:
@@ -245,7 +238,7 @@ def max(
     """Largest element over ``axis``; as ``numpy.max``. Ties share the derivative evenly.
 
     Args:
-        a: the array, not complex.
+        a: the array; complex numbers compare by real part, then imaginary part.
         axis: an axis, several, or None for all.
         out: refused for traced arrays.
         keepdims: keep the reduced axes, of size 1.

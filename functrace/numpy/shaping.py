@@ -11,6 +11,7 @@ from functrace.core.aval import shape_of
 from functrace.core.trace import Tracer
 from functrace.errors import ShapeError
 from functrace.numpy.dispatching import (
+    as_shape,
     normalize_axes,
     normalize_axis,
     numpy_function,
@@ -52,8 +53,7 @@ __all__ = [
 
 def _resolve(old: tuple[int, ...], new: Any) -> tuple[int, ...]:
     """Return a shape with -1 worked out; NumPy's error when the sizes don't agree."""
-    sizes = (new,) if np.ndim(new) == 0 else tuple(new)
-    shape = tuple(n.__index__() for n in sizes)
+    shape = as_shape(new)
     total = math.prod(old)
     unknown = [i for i, n in enumerate(shape) if n == -1]
     if len(unknown) > 1:
@@ -308,7 +308,7 @@ def _roll_axis(x: Any, shift: Any, axis: int) -> Any:
 def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     """The elements repeated to a shape, as broadcasting does."""
     x = operand(array)
-    new = (int(shape),) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
+    new = as_shape(shape)
     if len(new) < x.ndim or any(n not in (1, m) for n, m in zip(x.shape[::-1], new[::-1])):
         raise ShapeError(
             "operands could not be broadcast together with remapped shapes "

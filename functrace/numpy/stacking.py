@@ -12,7 +12,13 @@ import numpy as np
 from functrace.core.aval import shape_of
 from functrace.core.trace import Tracer
 from functrace.errors import ShapeError, compose
-from functrace.numpy.dispatching import normalize_axis, numpy_function, operand, refuse_out
+from functrace.numpy.dispatching import (
+    as_shape,
+    normalize_axis,
+    numpy_function,
+    operand,
+    refuse_out,
+)
 from functrace.numpy.shaping import atleast_1d, atleast_2d, atleast_3d, ravel
 from functrace.numpy.ufuncs import numpy_function_with
 from functrace.ops import joining, structural
@@ -263,7 +269,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
 def tile(A: Any, reps: Any) -> Any:  # noqa: N803
     """The array repeated along each axis."""
     x = operand(A)
-    counts = (int(reps),) if np.ndim(reps) == 0 else tuple(int(n) for n in reps)
+    counts = as_shape(reps)
     ndim = max(x.ndim, len(counts))
     sizes = (1,) * (ndim - x.ndim) + x.shape
     counts = (1,) * (ndim - len(counts)) + counts
@@ -310,7 +316,7 @@ def repeat(
 def resize(a: Any, new_shape: Any) -> Any:
     """The elements, repeated or cut off, in a new shape."""
     flat = ravel(a)
-    shape = (int(new_shape),) if np.ndim(new_shape) == 0 else tuple(int(n) for n in new_shape)
+    shape = as_shape(new_shape)
     count = math.prod(shape)
     if not flat.size or not count:
         return np.zeros(shape, flat.dtype)

@@ -11,7 +11,13 @@ from functrace.core.aval import shape_of
 from functrace.core.trace import Tracer
 from functrace.errors import InPlaceUpdateError, ShapeError, compose
 from functrace.numpy.at import at
-from functrace.numpy.dispatching import normalize_axis, numpy_function, operand, refuse_out
+from functrace.numpy.dispatching import (
+    as_shape,
+    normalize_axis,
+    numpy_function,
+    operand,
+    refuse_out,
+)
 from functrace.numpy.indexing import getitem
 from functrace.numpy.shaping import ravel
 from functrace.numpy.stacking import stack
@@ -289,7 +295,7 @@ def mask_indices(n: int, mask_func: Any, k: int = 0) -> tuple[Any, ...]:
 @numpy_function(np.unravel_index)
 def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple[Any, ...]:
     """The coordinates in ``shape`` of indices into the flat array."""
-    sizes = (int(shape),) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
+    sizes = as_shape(shape)
     rest = convert_element_type(operand(indices), np.int64)
     coordinates = []
     for n in sizes if order == "F" else reversed(sizes):
@@ -302,7 +308,7 @@ def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple[Any, ...]
 @numpy_function(np.ravel_multi_index)
 def ravel_multi_index(multi_index: Any, dims: Any, mode: Any = "raise", order: str = "C") -> Any:
     """The indices into the flat array of coordinates in ``dims``; traced ones aren't checked."""
-    sizes = (int(dims),) if np.ndim(dims) == 0 else tuple(int(n) for n in dims)
+    sizes = as_shape(dims)
     modes = mode if isinstance(mode, tuple) else (mode,) * len(sizes)
     total: Any = np.int64(0)
     triples = list(zip(multi_index, sizes, modes))

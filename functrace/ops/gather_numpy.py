@@ -71,7 +71,8 @@ def _plan(w: Windows, shape: tuple[int, ...], n_batch: int) -> _Plan:
     windows = tuple(w.sizes[d] if d in dims else -1 for d in indexed)
     by_key = (*range(n_batch), *(d for d in (*indexed, *rest) if d in dims))
     spread = _spread_order(w, n_batch, by_key)
-    take, take_spread = _single_axis(w, shape), ()
+    take = _single_axis(w, shape)
+    take_spread: tuple[int, ...] = ()
     if take >= 0:
         by_take = (*range(take), *range(n_batch), *range(take + 1, len(shape)))
         take_spread = _spread_order(w, n_batch, by_take, take, n_batch)
@@ -147,9 +148,11 @@ def gather_numpy(x: Any, indices: Any, w: Windows, mode: GatherScatterMode, fill
     if x.size == 0:
         return _from_empty(x, indices, w, mode, fill_value)
     plan = _plan(w, x.shape, indices.ndim - 1)
-    raises = mode in (GatherScatterMode.RAISE, GatherScatterMode.PROMISE_IN_BOUNDS)
-    if plan.take >= 0 and raises and indices.dtype != np.uint64:
-        return x.take(indices[..., 0], plan.take).transpose(plan.take_spread)[()]
+    fills = mode is GatherScatterMode.FILL_OR_DROP
+    if plan.take >= 0 and not fills and indices.dtype != np.uint64:
+        outside = "raise" if mode is GatherScatterMode.RAISE else "clip"
+        taken = x.take(indices[..., 0], plan.take, mode=outside)
+        return taken.transpose(plan.take_spread)[()]
     starts, inside = _starts(w, plan, indices, x.shape, mode)
     view = x.transpose(plan.axes)[plan.cut]
     if starts:

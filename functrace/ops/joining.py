@@ -94,18 +94,24 @@ def _concatenate_pull(
     *,
     dimension: int,
 ) -> Any:
-    def piece(k: int, place: Any) -> Any:
-        index = (*idx[:dimension], place, *idx[dimension + 1 :])
-        if k == len(operands) - 1:
-            return operands[k](index)
-        extent = b.extent(k, dimension)
+    place = idx[dimension]
+    starts: list[Any] = [b.const(0, place.dtype)]
+    for k in range(len(operands) - 1):
+        starts.append(b.add(starts[-1], b.extent(k, dimension)))
+
+    def among(first: int, stop: int) -> Any:
+        """Halve the operands until one is left."""
+        if stop - first == 1:
+            inner = b.sub(place, starts[first])
+            return operands[first]((*idx[:dimension], inner, *idx[dimension + 1 :]))
+        middle = (first + stop) // 2
         return b.cond(
-            b.lt(place, extent),
-            lambda: [operands[k](index)],
-            lambda: [piece(k + 1, b.sub(place, extent))],
+            b.lt(place, starts[middle]),
+            lambda: [among(first, middle)],
+            lambda: [among(middle, stop)],
         )[0]
 
-    return piece(0, idx[dimension])
+    return among(0, len(operands))
 
 
 concatenate_p.def_lowering(Indexed(_concatenate_pull))

@@ -287,9 +287,12 @@ def _write_out(ufunc: np.ufunc, method: str, inputs: Any, kwargs: Any, out: Any)
             compose(
                 f"numpy.{ufunc.__name__}(..., out=x) with a traced x.",
                 "traced arrays can't be changed in place.",
-                "x = numpy.{ufunc.__name__}(...)",
+                f"x = numpy.{ufunc.__name__}(...)",
             )
         )
+    rebinds = isinstance(target, np.ndarray) and not target.shape
+    if method == "__call__" and rebinds and any(target is x for x in inputs):
+        return dispatch.UFUNCS[ufunc](*inputs, **kwargs)
     raise InPlaceUpdateError(
         compose(
             f"numpy.{ufunc.__name__} was to write a traced value into a plain array "

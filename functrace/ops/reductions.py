@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 from functrace.core.aval import ShapedArray
-from functrace.core.lowering import Composite, Reduction
+from functrace.core.lowering import Nest, Reduction
 from functrace.core.trace import Primitive
 from functrace.dtypes import canonical_dtype
 from functrace.errors import ShapeError, compose
 from functrace.ops.arithmetic import div, mul
 from functrace.ops.bitwise import bitwise_or
 from functrace.ops.broadcasting import broadcast_in_dim, reduce_sum
-from functrace.ops.creation import convert_element_type, iota
+from functrace.ops.creation import convert_element_type
 from functrace.ops.families import ANY, BITS, kept_axes, reduction
-from functrace.ops.logical import eq, is_nan, select
+from functrace.ops.logical import eq, is_nan
+from functrace.ops.nests import for_each
 
 __all__ = [
     "argmax",
@@ -190,19 +191,53 @@ def beats(b: Any, x: Any, best: Any, greatest: bool) -> Any:
     return b.and_(b.not_(is_nan_in_kernel(b, best)), b.or_(better, is_nan_in_kernel(b, x)))
 
 
-def _arg_composite(greatest: bool) -> Composite:
-    def rule(x: Any, *, axis: int, index_dtype: np.dtype[Any]) -> list[Any]:
-        # The first index of what equals the extreme (a NaN, if there is one): two reductions,
-        # which run in vectors, where one loop over value and index would not.
-        best = reduce_max(x, (axis,)) if greatest else reduce_min(x, (axis,))
-        chosen = eq(x, broadcast_in_dim(best, x.shape, kept_axes(len(x.shape), (axis,))))
-        if x.dtype.kind in "fc":
-            chosen = bitwise_or(chosen, is_nan(x))
-        places = iota(np.int64, x.shape, axis)
-        first = reduce_min(select(chosen, places, np.int64(x.shape[axis])), (axis,))
-        return [convert_element_type(first, index_dtype)]
+CHAINS = 4
 
-    return Composite(rule)
+
+def _arg_nest(greatest: bool) -> Nest:
+    """Find the extreme in independent chains, then the first index that holds it (or a NaN)."""
+
+    def rule(
+        b: Any,
+        ins: Any,
+        outs: Any,
+        scratch: Any,
+        avals_in: Any,
+        avals_out: Any,
+        *,
+        axis: int,
+        index_dtype: np.dtype[Any],
+    ) -> None:
+        (x,), (out,) = ins, outs
+        n = x.shape[axis]
+        better = b.maximum if greatest else b.minimum
+
+        def place(index: tuple[Any, ...]) -> None:
+            def at(i: Any) -> Any:
+                return x.load((*index[:axis], i, *index[axis:]))
+
+            def blocks(j: Any, *best: Any) -> list[Any]:
+                first = b.mul(j, CHAINS)
+                return [better(v, at(b.add(first, c))) for c, v in enumerate(best)]
+
+            whole = b.floordiv(n, CHAINS)
+            best = b.fold(0, whole, [at(0)] * CHAINS, blocks)
+            (extreme,) = b.fold(b.mul(whole, CHAINS), n, [best[0]], lambda i, v: [better(v, at(i))])
+            for other in best[1:]:
+                extreme = better(extreme, other)
+
+            def searching(i: Any) -> Any:
+                value = at(b.minimum(i, b.sub(n, 1)))
+                found = b.or_(b.eq(value, extreme), is_nan_in_kernel(b, value))
+                return b.and_(b.lt(i, n), b.not_(found))
+
+            start = b.const(0, np.dtype(np.int64))
+            (where,) = b.while_(searching, lambda i: [b.add(i, 1)], [start])
+            out.store(index, b.cast(where, index_dtype))
+
+        for_each(b, out.shape, place)
+
+    return Nest(rule)
 
 
 def _arg_reduction(name: str, function: Callable[..., Any], greatest: bool) -> Primitive:
@@ -235,7 +270,7 @@ def _arg_reduction(name: str, function: Callable[..., Any], greatest: bool) -> P
         out = primitive.bind(args[0], axis=moved, index_dtype=index_dtype)
         return out, dim - (moved < dim)
 
-    primitive.def_lowering(_arg_composite(greatest))
+    primitive.def_lowering(_arg_nest(greatest))
     return primitive
 
 

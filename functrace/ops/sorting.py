@@ -15,7 +15,19 @@ from functrace.ops.creation import iota
 from functrace.ops.families import ANY, check_dtypes
 from functrace.ops.indexing import take_along_axis
 from functrace.ops.nests import for_each, for_each_row
-from functrace.ops.reductions import greater_in_kernel
+from functrace.ops.sort_kernels import (
+    COUNTERS,
+    MANY,
+    Load,
+    Store,
+    Values,
+    has_digits,
+    merge_sort,
+    precedes,
+    radix_sort,
+    row_precedes,
+    rows_of,
+)
 from functrace.ops.structural import lanes_first, move_axis
 
 __all__ = ["argsort", "sort", "top_k"]
@@ -78,103 +90,6 @@ def _sort_batching(
     return sort_p.bind(*lanes, dimension=dimension + 1, **params), [0] * len(lanes)
 
 
-Values = Sequence[Any]
-
-
-def _precedes(b: Any, x: Any, y: Any) -> Any:
-    """Whether ``x`` comes strictly before ``y``: NaN last, as NumPy orders complex numbers too."""
-    if x.dtype.kind != "c":
-        less = greater_in_kernel(b, y, x)
-        if x.dtype.kind != "f":
-            return less
-        return b.or_(less, b.and_(b.is_nan(y), b.not_(b.is_nan(x))))
-    # By (is the real part NaN, is the imaginary one, real part, imaginary part).
-    keys = [(b.is_nan(part(x)), b.is_nan(part(y))) for part in (b.real, b.imag)]
-    nothing = b.const(False, np.dtype(np.bool_))
-    less, same = nothing, b.const(True, np.dtype(np.bool_))
-    for p, q in keys:
-        less = b.or_(less, b.and_(same, b.and_(b.not_(p), q)))
-        same = b.and_(same, b.eq(p, q))
-    for part in (b.real, b.imag):
-        p, q = part(x), part(y)
-        less = b.or_(less, b.and_(same, b.lt(p, q)))
-        same = b.and_(same, b.or_(b.eq(p, q), b.is_nan(p)))
-    return less
-
-
-def _row_precedes(b: Any, xs: Values, ys: Values, num_keys: int) -> Any:
-    """Whether the values ``xs`` come strictly before ``ys``, by the first keys in turn."""
-    before = _precedes(b, xs[0], ys[0])
-    same = None
-    for k in range(1, num_keys):
-        tie = b.not_(b.or_(_precedes(b, xs[k - 1], ys[k - 1]), _precedes(b, ys[k - 1], xs[k - 1])))
-        same = tie if same is None else b.and_(same, tie)
-        before = b.or_(before, b.and_(same, _precedes(b, xs[k], ys[k])))
-    return before
-
-
-RUN = 12  # Runs of this length are sorted by insertion before they are merged.
-
-Load = Callable[[Any], Values]
-Store = Callable[[Any, Values], None]
-
-
-def merge_sort(
-    b: Any, n: Any, load: Load, store: Store, aside: tuple[Load, Store], precedes: Any
-) -> None:
-    """Emit a stable merge sort of n rows in place; ``aside`` reads and writes room for n rows."""
-    put_aside_load, put_aside = aside
-
-    def insertion(start: Any) -> None:
-        stop = b.minimum(b.add(start, RUN), n)
-
-        def insert(i: Any) -> None:
-            row = load(i)
-
-            def shift(j: Any) -> list[Any]:
-                store(j, load(b.sub(j, 1)))
-                return [b.sub(j, 1)]
-
-            def later(j: Any) -> Any:
-                # Index 0 is read in place of one before the run; the answer is not used then.
-                inside = b.gt(j, start)
-                left = load(b.maximum(b.sub(j, 1), 0))
-                return b.and_(inside, precedes(row, left))
-
-            (place,) = b.while_(later, shift, [i])
-            store(place, row)
-
-        b.loop(b.add(start, 1), stop, insert)
-
-    b.loop(0, n, insertion, step=RUN)
-
-    def merge_pass(width: Any) -> list[Any]:
-        def merge(pair: Any) -> None:
-            first = b.mul(pair, b.mul(width, 2))
-            middle = b.minimum(b.add(first, width), n)
-            stop = b.minimum(b.add(middle, width), n)
-
-            def step(k: Any, i: Any, j: Any) -> list[Any]:
-                # Clamped reads; which of the two is taken depends on the bounds first.
-                left = load(b.minimum(i, b.sub(middle, 1)))
-                right = load(b.minimum(j, b.sub(n, 1)))
-                has_left, has_right = b.lt(i, middle), b.lt(j, stop)
-                from_right = b.and_(has_right, b.or_(b.not_(has_left), precedes(right, left)))
-                put_aside(k, [b.select(from_right, r, x) for r, x in zip(right, left)])
-                moved = b.cast(from_right, INT64)
-                return [b.add(i, b.sub(1, moved)), b.add(j, moved)]
-
-            b.fold(first, stop, [first, middle], step)
-
-        double = b.mul(width, 2)
-        pairs = b.floordiv(b.add(n, b.sub(double, 1)), double)
-        b.loop(0, pairs, merge)
-        b.loop(0, n, lambda i: store(i, put_aside_load(i)))
-        return [double]
-
-    b.while_(lambda width: b.lt(width, n), merge_pass, [b.const(RUN, INT64)])
-
-
 def _sort_nest(
     b: Any,
     ins: Any,
@@ -188,39 +103,33 @@ def _sort_nest(
     is_stable: bool,
 ) -> None:
     shape = ins[0].shape
-    room_load, room_store = rows_of(scratch, lambda i: (i,))
+    n = shape[dimension]
+    aside = rows_of(scratch[: len(outs)], lambda i: (i,))
     for x, out in zip(ins, outs):
         for_each(b, shape, lambda index, x=x, out=out: out.store(index, x.load(index)))  # type: ignore[misc]
 
     def row(at: Callable[[Any], Any]) -> None:
-        load, store = rows_of(outs, at)
-        merge_sort(
-            b,
-            shape[dimension],
-            load,
-            store,
-            (room_load, room_store),
-            lambda xs, ys: _row_precedes(b, xs, ys, num_keys),
-        )
+        here = rows_of(outs, at)
+
+        def merge() -> list[Any]:
+            merge_sort(b, n, here, aside, lambda xs, ys: row_precedes(b, xs, ys, num_keys))
+            return []
+
+        def radix() -> list[Any]:
+            for k in reversed(range(num_keys)):
+                radix_sort(b, n, here, aside, k, outs[k].dtype, scratch[-1])
+            return []
+
+        if all(has_digits(out.dtype) for out in outs[:num_keys]):
+            b.cond(b.ge(n, MANY), radix, merge)
+        else:
+            merge()
 
     for_each_row(b, shape, dimension, row)
 
 
-def rows_of(refs: Sequence[Any], at: Callable[[Any], Any]) -> tuple[Load, Store]:
-    """Return how to read and write element i of several arrays at once."""
-
-    def load(i: Any) -> list[Any]:
-        return [ref.load(at(i)) for ref in refs]
-
-    def store(i: Any, values: Values) -> None:
-        for ref, value in zip(refs, values):
-            ref.store(at(i), value)
-
-    return load, store
-
-
 def _sort_scratch(avals_in: Any, *, dimension: int, **params: Any) -> list[Any]:
-    return [((x.shape[dimension],), x.dtype) for x in avals_in]
+    return [*(((x.shape[dimension],), x.dtype) for x in avals_in), ((COUNTERS,), INT64)]
 
 
 sort_p.def_lowering(Nest(_sort_nest, _sort_scratch))
@@ -284,7 +193,7 @@ FEW = 64
 
 
 def _comes_first(b: Any) -> Callable[[Values, Values], Any]:
-    return lambda xs, ys: _precedes(b, ys[0], xs[0])
+    return lambda xs, ys: precedes(b, ys[0], xs[0])
 
 
 def _top_k_nest(
@@ -303,10 +212,10 @@ def _top_k_nest(
         keep_greatest(b, n, outs[0].shape[-1], x, *rows_of(outs, lambda i: (*index, i)), index)
 
     def many(index: tuple[Any, ...]) -> None:
-        load, store = rows_of(scratch[:2], lambda i: (i,))
-        aside = rows_of(scratch[2:], lambda i: (i,))
+        here, aside = (rows_of(two, lambda i: (i,)) for two in (scratch[:2], scratch[2:]))
+        load, store = here
         b.loop(0, n, lambda i: store(i, [x.load((*index, i)), i]))
-        merge_sort(b, n, load, store, aside, _comes_first(b))
+        merge_sort(b, n, here, aside, _comes_first(b))
         _, put = rows_of(outs, lambda i: (*index, i))
         b.loop(0, outs[0].shape[-1], lambda i: put(i, load(i)))
 
@@ -339,7 +248,7 @@ def keep_greatest(
             store(place, row)
             return []
 
-        b.cond(belongs, insert, lambda: [])
+        b.cond(belongs, insert, list)
 
     b.loop(0, n, read)
 

@@ -273,3 +273,13 @@ def test_large_maps_are_split() -> None:
     compiled = check(lambda x: [exp(x)], normal(1000, 300))
     (plan,) = compiled.compilation.schedules.values()
     assert plan.grain > 0
+
+
+@pytest.mark.parametrize("shape", [(100, 130), (3, 97, 128), (200, 2, 100)])
+def test_tiles(shape: tuple[int, ...]) -> None:
+    x = normal(*shape)
+    last = len(shape) - 1
+    order = (last, *range(last))
+    compiled = check(lambda x: [transpose(x, order), mul(transpose(exp(x), order), 2.0)], x)
+    styles = {s.style for s in compiled.compilation.schedules.values()}
+    assert "tiles" in styles

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from functrace.compiler import emit_llvm
 from functrace.compiler.builder import KernelBuilder
 from functrace.compiler.kernel import Kernel, Value
 from functrace.compiler.kernel_text import kernel_text
@@ -27,8 +28,10 @@ def _call(b: KernelBuilder, name: str, *args: Value) -> Value:
 class Maker:
     """Builds one random kernel over one input and one output of every dtype."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, kinds: str = "cast select nest fold", steps: int = 8) -> None:
         self.rng = random.Random(seed)
+        self.kinds = ["arith"] * 4 + ["special"] * 3 + kinds.split()
+        self.steps = steps
         self.b = KernelBuilder()
         self.ins = {d: self.b.buffer(d, "in") for d in DTYPES}
         self.outs = {d: self.b.buffer(d, "out") for d in DTYPES}
@@ -40,7 +43,7 @@ class Maker:
 
     def row(self, i: Value) -> None:
         pool: dict[str, list[Value]] = {d: [ref.load(i)] for d, ref in self.ins.items()}
-        for _ in range(self.rng.randint(8, 25)):
+        for _ in range(self.rng.randint(self.steps, 3 * self.steps)):
             self.step(pool, i)
         for d, ref in self.outs.items():
             ref.store(i, self.rng.choice(pool[d]))
@@ -49,7 +52,7 @@ class Maker:
         return self.rng.choice(pool[dtype])
 
     def step(self, pool: dict[str, list[Value]], i: Value) -> None:
-        kind = self.rng.choice(["arith"] * 4 + ["special"] * 3 + ["cast", "select", "nest", "fold"])
+        kind = self.rng.choice(self.kinds)
         dtype = self.rng.choice(DTYPES)
         out = getattr(self, kind)(pool, dtype, i)
         pool[out.dtype.name].append(out)
@@ -129,13 +132,16 @@ def inputs(n: int, seed: int) -> list[Any]:
 
 
 def compare(seed: int, how: str) -> None:
-    kernel = Maker(seed).kernel()
+    compare_kernel(Maker(seed).kernel(), seed, how, (0, 40))
+
+
+def compare_kernel(kernel: Kernel, seed: int, how: str, span: tuple[int, int]) -> None:
     n = 40
     arrays = inputs(n, seed)
     results = []
     for way in ("llvm", how):
         outs = [np.zeros(n, d) for d in DTYPES]
-        assert run(kernel, [*arrays, *outs], (n,), (0, n), way)[0] == 0
+        assert run(kernel, [*arrays, *outs], (n,), span, way)[0] == 0
         results.append(outs)
     for first, second in zip(*results, strict=True):
         try:
@@ -161,6 +167,31 @@ def test_numba_agrees_with_llvm(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_texts_are_deterministic(seed: int) -> None:
     assert kernel_text(Maker(seed).kernel()) == kernel_text(Maker(seed).kernel())
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_straight_loops_run_whole_vectors(seed: int) -> None:
+    """Long bodies become SIMD loops with a scalar rest, from any start to any end."""
+    kernel = Maker(seed, "cast select nest", 30).kernel()
+    assert "vector1:" in emit_llvm.kernel_module(kernel)
+    for span in ((0, 40), (3, 30), (5, 6), (7, 7), (9, 2)):
+        compare_kernel(kernel, seed, "python", span)
+
+
+def test_loops_with_dependences_stay_scalar() -> None:
+    def module(place: Any) -> str:
+        b = KernelBuilder()
+        x, y = b.buffer("f8", "in"), b.buffer("f8", "inout")
+
+        def body(i: Value) -> None:
+            y.store(i, b.math("exp", b.add(x.load(i), y.load(place(b, i)))))
+
+        b.loop(b.lo, b.hi, body)
+        return emit_llvm.kernel_module(b.finish())
+
+    assert "vector1:" in module(lambda b, i: i)
+    assert "vector1:" not in module(lambda b, i: b.sub(i, 1))
+    assert "vector1:" not in module(lambda b, i: 0)
 
 
 LANE_ELEMENTS: dict[str, Any] = {

@@ -37,11 +37,11 @@ def evaluate(name: str, *xs: Any, how: str = "llvm") -> Any:
     return out
 
 
-def even(lo: float, hi: float, n: int = 150) -> Any:
+def even(lo: float, hi: float, n: int = 500) -> Any:
     return RNG.uniform(lo, hi, n)
 
 
-def decades(lo: float, hi: float, n: int = 150, signs: bool = True) -> Any:
+def decades(lo: float, hi: float, n: int = 500, signs: bool = True) -> Any:
     x = 10.0 ** RNG.uniform(lo, hi, n)
     return x * RNG.choice([-1.0, 1.0], n) if signs else x
 
@@ -86,12 +86,20 @@ CASES: dict[str, tuple[Reference, Any, float]] = {
     "atanh": (mp.atanh, UNIT, 1.6),
     "erf": (mp.erf, join(even(-6, 6), even(-1, 1), decades(-20, 0)), 2.6),
     "erfc": (mp.erfc, join(even(-6, 27), even(-1, 1), decades(-20, 0), even(20, 26.5)), 4.0),
-    "erf_inv": (mp.erfinv, UNIT, 3.5),
+    "erf_inv": (mp.erfinv, UNIT, 5.0),
     "cbrt": (lambda x: mp.sign(x) * mp.cbrt(abs(x)), join(decades(-308, 308), even(-9, 9)), 1.0),
     "lgamma": (lambda x: mp.log(abs(mp.gamma(x))), even(3, 1e3), 3.0),
     "digamma": (mp.digamma, join(even(2, 20), decades(-5, 0, signs=False), decades(1, 9)), 16.0),
-    "atan2": (mp.atan2, (decades(-10, 10), decades(-10, 10)), 2.2),
-    "hypot": (mp.hypot, (decades(-300, 300), decades(-300, 300)), 1.2),
+    "atan2": (
+        mp.atan2,
+        (join(decades(-10, 10), even(-2, 2)), join(decades(-10, 10), even(-2, 2))),
+        2.2,
+    ),
+    "hypot": (
+        mp.hypot,
+        (join(decades(-300, 300), even(-2, 2)), join(decades(-300, 300), even(-2, 2))),
+        1.2,
+    ),
     "pow": (
         mp.power,
         (join(decades(-300, 300, signs=False), even(0.5, 2)), join(even(-1, 1), even(-700, 700))),

@@ -114,6 +114,56 @@ def test_writing(index: Any, method: str) -> None:
         _check_derivatives(lambda v: getattr(fnp.at(T)[index], method)(v), np.array(values))
 
 
+def _random_index(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return an index of some of the axes of a shape, of all kinds."""
+    batch = [(), (2,), (1,), (3, 1), (2, 3), (0,)][rng.integers(6)]
+    bounds = [None, -3, -1, 0, 1, 2, 5]
+    index: list[Any] = []
+    axis = 0
+    while axis < len(shape):
+        n, kind = shape[axis], rng.integers(8)
+        if kind == 0:
+            index.append(None)
+            continue
+        if kind == 1 and not any(i is ... for i in index):
+            index.append(...)
+            axis += int(rng.integers(len(shape) - axis + 1))
+            continue
+        if kind == 2:
+            break
+        if kind in (3, 4):
+            start, stop = (bounds[i] for i in rng.integers(7, size=2))
+            index.append(slice(start, stop, [None, 1, 2, -1, -2, 3][rng.integers(6)]))
+        elif kind == 5:
+            index.append(int(rng.integers(-n, n)))
+        elif kind == 6:
+            index.append(rng.integers(-n, n, size=batch if rng.integers(2) else batch[-1:]))
+        else:
+            index.append(np.arange(n) < (batch[0] if batch else 1))
+        axis += 1
+    return tuple(index)
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_random_indices(seed: int) -> None:
+    """Indices of all kinds mixed: what NumPy reads and changes, or its refusal."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=tuple(rng.integers(1, 5, size=rng.integers(1, 5))))
+    index = _random_index(rng, x.shape)
+    try:
+        want = x[index]
+    except IndexError:
+        with pytest.raises(IndexError):
+            ft.make_jaxpr(lambda x: x[index])(x)
+        return
+    value, slope = ft.jvp(lambda x: x[index], (x,), (2.0 * x,))
+    np.testing.assert_array_equal(value, want)
+    np.testing.assert_array_equal(slope, 2.0 * want)
+    added = x.copy()
+    np.add.at(added, index, 0.5)
+    np.testing.assert_allclose(ft.vmap(lambda x: x.at[index].add(0.5))(x[None])[0], added)
+
+
 TRACED: list[Any] = [
     lambda i: i,
     lambda i: (slice(None), i),

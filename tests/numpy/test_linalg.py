@@ -113,3 +113,5 @@ def test_errors() -> None:
         getattr(linalg, name)(x @ x.T + np.eye(3))
     with pytest.raises(NotImplementedError, match="solve"):
         staged(lambda b: linalg.solve(x, b), x[0])
+    with pytest.raises(NotImplementedError, match="solve"):
+        staged(lambda b: np.linalg.solve(x, b), x[0])

@@ -236,3 +236,14 @@ def test_errors() -> None:
     ]:
         with pytest.raises(ValueError, match=match):
             staged(lambda a, b, t=text: einsum(t, a, b), a, b)
+
+
+def test_keywords_of_jax() -> None:
+    a, b = make((2, 3), "int8"), make((3, 4), "int8")
+    wide = {"precision": "highest", "preferred_element_type": "int32"}
+    for fun in (p.matmul, p.dot, lambda a, b, **k: p.tensordot(a, b, 1, **k)):
+        assert fun(a, b, **wide).dtype == np.int32
+        assert staged(lambda a, b, f=fun: f(a, b, **wide), a, b).dtype == np.int32
+    assert p.inner(a[0], a[1], **wide).dtype == p.vdot(a[0], a[1], **wide).dtype == np.int32
+    assert einsum("ij,jk->ik", a, b, **wide).dtype == np.int32
+    np.testing.assert_array_equal(p.matmul(a, b, precision=None), a @ b)

@@ -95,7 +95,7 @@ def test_mixed_operands() -> None:
         lambda x: x + M,
         lambda x: np.float64(2.0) * x - 1,
         lambda x: 2 - x / np.float32(3),
-        lambda x: x + [1, 2, 3],
+        lambda x: x * [1, 2, 3],
         lambda x: [1.0, 2.0, 3.0] * x,
         lambda x: np.ones(3, np.float32) @ x,
         lambda x: M @ x,
@@ -117,6 +117,22 @@ def test_comparisons_with_other_objects() -> None:
         ft.jit(lambda x: x + "text")(X)
     with pytest.raises(TypeError):
         ft.jit(lambda x: x + {})(X)
+
+
+def test_in_place_operators() -> None:
+    """``+=`` rebinds numbers, 0-d arrays and traced values; a plain array can't take it."""
+
+    def f(x: Any, start: Any) -> Any:
+        total = start
+        for i in range(3):
+            total += x[i]
+        x *= 2.0
+        return total + x[0]
+
+    for start in (0.0, np.float64(0.0), np.zeros(())):
+        np.testing.assert_array_equal(ft.grad(f)(X, start), [3.0, 1.0, 1.0])
+    with pytest.raises(InPlaceUpdateError, match=r"buffer = buffer \+ x"):
+        ft.grad(lambda x: f(x, np.zeros(2)).sum())(X)
 
 
 def test_array_namespace() -> None:

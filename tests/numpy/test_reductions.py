@@ -52,8 +52,6 @@ def make(dtype: str, shape: tuple[int, ...] = (2, 3, 4)) -> np.ndarray:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FOLDS)
 def test_values_and_dtypes(name: str, dtype: str) -> None:
-    if name in ("max", "min", "ptp") and dtype.startswith("complex"):
-        pytest.skip("no order")
     if name == "ptp" and dtype == "bool":
         pytest.skip("NumPy can't subtract booleans")
     fun = getattr(red, name)
@@ -209,8 +207,6 @@ def holes(dtype: str = "float64") -> np.ndarray:
     "name", ["nansum", "nanprod", "nanmax", "nanmin", "nanmean", "nanvar", "nanstd"]
 )
 def test_nan_reductions(name: str, dtype: str) -> None:
-    if name in ("nanmax", "nanmin") and dtype.startswith("complex"):
-        pytest.skip("no order")
     fun = getattr(nan, name)
     x = make(dtype) if dtype == "int32" else holes(dtype)
     for axis in (None, 0, (1, 2)):
@@ -263,8 +259,6 @@ def test_errors() -> None:
         staged(lambda x: red.max(x, where=np.ones(3, bool)), x)
     with pytest.raises(ValueError, match="empty sequence"):
         staged(red.argmax, np.zeros(0))
-    with pytest.raises(TypeError, match="no order"):
-        staged(red.max, x + 1j)
 
 
 def test_plain_arguments_are_numpys() -> None:
@@ -273,3 +267,10 @@ def test_plain_arguments_are_numpys() -> None:
     assert red.sum(x, axis=0, out=out) is out
     assert_same(red.mean([1, 2, 3]), np.float64(2.0))
     assert_same(staged(lambda x: red.sum([x, 2.0]), np.float64(1.0)), np.float64(3.0))
+
+
+def test_results_of_python_numbers_are_not_weak() -> None:
+    single = np.float32(2)
+    for fun in (red.sum, red.max, red.mean, red.all):
+        jaxpr = functrace.make_jaxpr(lambda x, f=fun: f(x) * single)(1.5)
+        assert jaxpr.out_avals[0].dtype == (np.float32 if fun is red.all else np.float64)

@@ -44,7 +44,6 @@ def main():
     out["norm"] = jax.value_and_grad(safe_norm)(X)
     out["clip"] = jax.grad(lambda x: jnp.sum(jnp.clip(3.0 * x, -2.0, 2.0)))(jnp.array([-2.0, 0.1]))
     out["relu"] = jax.vmap(jax.grad(lambda x: jnp.where(x > 0.0, x, 0.0)))(X)
-    out["abs"] = jax.vmap(jax.grad(jnp.abs))(X)
     out["sign"] = jax.vmap(jax.grad(jnp.sign))(X)
     out["floor"] = jax.grad(lambda x: jnp.sum(jnp.floor(x) * x))(jnp.array([1.5, -0.5]))
 

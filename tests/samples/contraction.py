@@ -47,7 +47,7 @@ PRODUCTS: list[tuple[Any, ...]] = [
 ]
 
 
-@samples("dot_general", dtypes="bifc", reference=_dot_slowly)
+@samples("dot_general", dtypes="bifch", reference=_dot_slowly)
 def _dot_general(rng: np.random.Generator, dtype: DType) -> Samples:
     for left, right, dims in PRODUCTS:
         params = {"dimension_numbers": dims, "preferred_element_type": None}
@@ -113,7 +113,7 @@ CONVOLUTIONS: list[tuple[Any, ...]] = [
 ]
 
 
-@samples("conv_general_dilated", dtypes="ifc", reference=_conv_slowly)
+@samples("conv_general_dilated", dtypes="ifch", reference=_conv_slowly)
 def _conv(rng: np.random.Generator, dtype: DType) -> Samples:
     names = ("window_strides", "padding", "lhs_dilation", "rhs_dilation")
     for left, right, *rest in CONVOLUTIONS:
@@ -211,12 +211,12 @@ def _most(dtype: DType) -> Any:
     return np.iinfo(dtype).max if dtype.kind in "iu" else np.inf
 
 
-@samples("reduce_window_sum", dtypes="ifc", reference=_windows_slowly(lambda d: 0, np.sum))
+@samples("reduce_window_sum", dtypes="ifch", reference=_windows_slowly(lambda d: 0, np.sum))
 def _reduce_window_sum(rng: np.random.Generator, dtype: DType) -> Samples:
     yield from _window_samples(rng, dtype, distinct=False)
 
 
-@samples("reduce_window_max", dtypes="iuf", reference=_windows_slowly(_least, np.max))
+@samples("reduce_window_max", dtypes="iufh", reference=_windows_slowly(_least, np.max))
 def _reduce_window_max(rng: np.random.Generator, dtype: DType) -> Samples:
     yield from _window_samples(rng, dtype, distinct=True)
 

@@ -106,7 +106,7 @@ def _gather_slowly(
     return out
 
 
-@samples("gather", dtypes="bifc", reference=_gather_slowly)
+@samples("gather", dtypes="bifch", reference=_gather_slowly)
 def _gather(rng: np.random.Generator, dtype: DType) -> Samples:
     for shape, indices, dnums, sizes, unique, mode in _cases():
         params = {
@@ -182,12 +182,12 @@ def _scatter_samples(
         yield Sample(args, params, diff=(0,) if only_unique and not unique else diff)
 
 
-@samples("scatter", dtypes="bifc", reference=_scatter_slowly(lambda old, new: new))
+@samples("scatter", dtypes="bifch", reference=_scatter_slowly(lambda old, new: new))
 def _scatter(rng: np.random.Generator, dtype: DType) -> Samples:
     yield from _scatter_samples(rng, dtype)
 
 
-@samples("scatter_add", dtypes="ifc", reference=_scatter_slowly(lambda x, y: x + y))
+@samples("scatter_add", dtypes="ifch", reference=_scatter_slowly(lambda x, y: x + y))
 def _scatter_add(rng: np.random.Generator, dtype: DType) -> Samples:
     yield from _scatter_samples(rng, dtype)
 

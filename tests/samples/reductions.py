@@ -37,13 +37,13 @@ def _over(ufunc: np.ufunc) -> Callable[..., Any]:
     return lambda x, axes: ufunc.reduce(x, axis=axes, dtype=x.dtype)
 
 
-@samples("reduce_sum", dtypes="iufc", reference=_over(np.add))
+@samples("reduce_sum", dtypes="iufch", reference=_over(np.add))
 def _reduce_sum(rng: np.random.Generator, dtype: DType) -> Samples:
     for shape, axes in [*SHAPES, EMPTY, ((5, 70), (1,)), ((70, 3), (0,))]:
         yield Sample((normal(rng, dtype, shape),), {"axes": axes}, ulp=64)
 
 
-@samples("reduce_prod", dtypes="iufc", reference=_over(np.multiply))
+@samples("reduce_prod", dtypes="iufch", reference=_over(np.multiply))
 def _reduce_prod(rng: np.random.Generator, dtype: DType) -> Samples:
     for shape, axes in [*SHAPES, EMPTY]:
         yield Sample((normal(rng, dtype, shape),), {"axes": axes}, ulp=32)
@@ -62,7 +62,7 @@ def _extreme_samples(rng: np.random.Generator, dtype: DType) -> Samples:
         yield Sample((x,), {"axes": (1,)}, diff=False)
 
 
-@samples("reduce_max", dtypes="biufc", reference=lambda x, axes: np.max(x, axes))
+@samples("reduce_max", dtypes="biufch", reference=lambda x, axes: np.max(x, axes))
 def _reduce_max(rng: np.random.Generator, dtype: DType) -> Samples:
     yield from _extreme_samples(rng, dtype)
 
@@ -103,7 +103,7 @@ def _arg_samples(rng: np.random.Generator, dtype: DType) -> Samples:
         yield Sample((x,), {"axis": 1, "index_dtype": index})
 
 
-@samples("argmax", dtypes="biufc", reference=lambda x, axis, index_dtype: np.argmax(x, axis))
+@samples("argmax", dtypes="biufch", reference=lambda x, axis, index_dtype: np.argmax(x, axis))
 def _argmax(rng: np.random.Generator, dtype: DType) -> Samples:
     yield from _arg_samples(rng, dtype)
 
@@ -137,7 +137,7 @@ def _running_samples(
             yield Sample((make(rng, dtype, shape),), params, ulp=ulp)
 
 
-@samples("cumsum", dtypes="iufc", reference=_running(np.add))
+@samples("cumsum", dtypes="iufch", reference=_running(np.add))
 def _cumsum(rng: np.random.Generator, dtype: DType) -> Samples:
     yield from _running_samples(rng, dtype)
 
@@ -148,7 +148,7 @@ def _cumprod(rng: np.random.Generator, dtype: DType) -> Samples:
     yield Sample((np.array([2, 0, 3, 0, 1]).astype(dtype),), {"axis": 0, "reverse": False})
 
 
-@samples("cummax", dtypes="biufc", reference=_running(np.maximum))
+@samples("cummax", dtypes="biufch", reference=_running(np.maximum))
 def _cummax(rng: np.random.Generator, dtype: DType) -> Samples:
     yield from _running_samples(rng, dtype, _distinct)
     if dtype.kind in "fc":
@@ -203,7 +203,7 @@ def _sorted(*xs: Any, dimension: int, num_keys: int, is_stable: bool) -> list[An
     return [np.moveaxis(out, -1, dimension) for out in outs]
 
 
-@samples("sort", dtypes="biufc", reference=_sorted)
+@samples("sort", dtypes="biufch", reference=_sorted)
 def _sort(rng: np.random.Generator, dtype: DType) -> Samples:
     params = {"dimension": 0, "num_keys": 1, "is_stable": True}
     for shape, dimension in (((5,), 0), ((2, 4), 1), ((4, 2), 0), ((0,), 0), ((1,), 0), ((70,), 0)):
@@ -223,7 +223,7 @@ def _sort(rng: np.random.Generator, dtype: DType) -> Samples:
         yield Sample((rng.permutation(x),), params, diff=False)
 
 
-@samples("top_k", dtypes="biufc")
+@samples("top_k", dtypes="biufch")
 def _top_k(rng: np.random.Generator, dtype: DType) -> Samples:
     def reference(x: Any, k: int) -> list[Any]:
         last = x.shape[-1] - 1

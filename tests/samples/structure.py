@@ -85,7 +85,7 @@ def _transpose(rng: np.random.Generator, dtype: DType) -> Samples:
     yield Sample((normal(rng, dtype, (0, 3)),), {"permutation": (1, 0)})
 
 
-@samples("reshape", dtypes="bifc", reference=lambda x, new_sizes: np.reshape(x, new_sizes))
+@samples("reshape", dtypes="bifch", reference=lambda x, new_sizes: np.reshape(x, new_sizes))
 def _reshape(rng: np.random.Generator, dtype: DType) -> Samples:
     for old, new in (
         ((2, 3), (6,)),
@@ -115,7 +115,7 @@ def _rev(rng: np.random.Generator, dtype: DType) -> Samples:
 
 @samples(
     "concatenate",
-    dtypes="bifc",
+    dtypes="bifch",
     reference=lambda *xs, dimension: np.concatenate(xs, axis=dimension),
 )
 def _concatenate(rng: np.random.Generator, dtype: DType) -> Samples:
@@ -129,7 +129,7 @@ def _concatenate(rng: np.random.Generator, dtype: DType) -> Samples:
         yield Sample(args, {"dimension": dimension})
 
 
-@samples("slice", dtypes="bifc")
+@samples("slice", dtypes="bifch")
 def _slice(rng: np.random.Generator, dtype: DType) -> Samples:
     def reference(x: Any, start_indices: Any, limit_indices: Any, strides: Any) -> Any:
         return x[tuple(map(slice, start_indices, limit_indices, strides))]
@@ -145,7 +145,7 @@ def _slice(rng: np.random.Generator, dtype: DType) -> Samples:
         yield Sample((normal(rng, dtype, shape),), params, reference=reference)
 
 
-@samples("pad", dtypes="bifc")
+@samples("pad", dtypes="bifch")
 def _pad(rng: np.random.Generator, dtype: DType) -> Samples:
     for shape, config in (
         ((3,), ((1, 2, 0),)),
