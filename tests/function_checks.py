@@ -119,8 +119,14 @@ def _direction(rng: np.random.Generator, a: Any) -> Any:
     return np.asarray(t, a.dtype)
 
 
+def check_jit(fun: Callable[..., Any], *args: Any) -> None:
+    """Assert that the compiled function gives what it gives on arrays."""
+    assert_same(functrace.jit(fun)(*args), fun(*args), rtol=1e-11)
+
+
 def check_all(fun: Callable[..., Any], *args: Any, rtol: float = 1e-5) -> None:
-    """Assert values, dtypes, lanes and derivatives of a function of float64 arrays."""
+    """Assert values, dtypes, lanes, compilation and derivatives of a function of floats."""
     check_traced(fun, *args)
+    check_jit(fun, *args)
     check_vmap(fun, *args)
     check_derivative(fun, *args, rtol=rtol)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from functrace.compiler.builder import ArrayRef, Index, MemoryRef
+from functrace.compiler.builder import ArrayRef, Builder, Index, MemoryRef
 from functrace.compiler.codegen import KernelMaker, StepCode, op_cost
 from functrace.compiler.kernel import I64, Value
 from functrace.compiler.lanes import lane_fold
@@ -21,7 +21,7 @@ from functrace.compiler.schedule import (
 )
 from functrace.core.lowering import Indexed, Reduction
 
-__all__ = ["loop_kernel"]
+__all__ = ["loop_kernels"]
 
 #: Element expressions up to this cost are written out several times, to run in lanes.
 _LIGHT = 8
@@ -36,13 +36,23 @@ _FEW = 1
 Point = tuple[Value, ...]
 
 
-def loop_kernel(group: Group, plan: Schedule, memory: Memory) -> StepCode:
-    """Return the step of a loop group."""
+def loop_kernels(group: Group, plan: Schedule, memory: Memory) -> list[StepCode]:
+    """Return the steps of a loop group: one, or two for a large fold."""
+    if plan.style == "blocks":
+        first, last = (_LoopMaker(group, plan, memory) for _ in range(2))
+        first.blocks()
+        last.blocks_end()
+        return [first.finish(plan.extent, plan.grain), last.finish()]
     maker = _LoopMaker(group, plan, memory)
     {"map": maker.map, "tiles": maker.tiles, "rows": maker.rows, "columns": maker.columns}[
         plan.style
     ]()
-    return maker.finish(plan.extent, plan.grain)
+    return [maker.finish(plan.extent, plan.grain)]
+
+
+def plus(b: Builder, first: Index, i: Value) -> Value:
+    """Return ``first + i``, which is i when first is 0."""
+    return i if isinstance(first, int) and first == 0 else b.add(b._index(first), i)
 
 
 class _LoopMaker(KernelMaker):
@@ -267,16 +277,60 @@ class _LoopMaker(KernelMaker):
             lambda i, *inner: self.fold(level + 1, (*at, i), inner),
         )
 
-    def innermost_fold(self, at: Point, accs: Sequence[Value] | None) -> list[Value]:
-        loop, n = self.plan.loops[-1], self.trips(len(self.plan.loops) - 1)
+    def blocks(self) -> None:
+        """Emit the folds of pieces of the outermost loop, each into its place of the scratch."""
+        b = self.b
+        partial = [self.slot_buffer(s, d, "out") for s, d in self.partials()]
+        size, n = self.number(self.plan.block), b._index(self.trips(0))
+
+        def block(k: Value) -> None:
+            first = b.mul(k, size)
+            count = b.minimum(size, b.sub(n, first))
+            if len(self.plan.loops) == 1:
+                results = self.innermost_fold((), None, first, count)
+            else:
+                results = b.fold(
+                    first,
+                    b.add(first, count),
+                    self.identities(),
+                    lambda i, *accs: self.fold(1, (i,), accs),
+                )
+            for ref, result in zip(partial, results):
+                ref.store(k, result)
+
+        self.loop(b.lo, b.hi, block, True)
+
+    def blocks_end(self) -> None:
+        """Emit the fold of the pieces' results, and the epilogue."""
+        partial = [self.slot_buffer(s, d, "in") for s, d in self.partials()]
+        n = self.number(self.plan.extent)
+        results = self.line_fold(n, _ROW_BLOCK, lambda i: [ref.load(i) for ref in partial])
+        self.epilogue((), results)
+
+    def partials(self) -> list[tuple[int, Any]]:
+        """Return slot and dtype of the scratch of each fold."""
+        slots = self.memory.scratch[self.group.index]
+        return [(slot, op.outs[0].dtype) for slot, op in zip(slots, self.group.folds)]
+
+    def innermost_fold(
+        self,
+        at: Point,
+        accs: Sequence[Value] | None,
+        first: Index = 0,
+        count: Index | None = None,
+    ) -> list[Value]:
+        """Fold the innermost loop, or ``count`` of its elements from ``first`` on."""
+        b, loop = self.b, self.plan.loops[-1]
+        n = self.trips(len(self.plan.loops) - 1) if count is None else count
         if loop.static:
             result = self.identities() if accs is None else list(accs)
             for i in range(loop.extent):
                 result = self.combine(result, self.element((*at, self.b.const(i, I64))))
             return result
         if self.part_cost > _LIGHT:
-            return self.blocked_fold(at, accs)
-        result = self.line_fold(n, loop.extent, lambda i: self.element((*at, i)))
+            return self.blocked_fold(at, accs, first, b._index(n))
+        known = self.plan.block if count is not None else loop.extent
+        result = self.line_fold(n, known, lambda i: self.element((*at, plus(b, first, i))))
         return result if accs is None else self.combine(accs, result)
 
     def line_fold(
@@ -315,7 +369,6 @@ class _LoopMaker(KernelMaker):
         parts = [flat[k : k + width] for k in range(0, len(flat), width)]
         if lanes > 1:
 
-
             def one(i: Value, *accs: Value) -> list[Value]:
                 return self.combine(accs, element(i))
 
@@ -325,9 +378,11 @@ class _LoopMaker(KernelMaker):
             parts = [self.combine(parts[k], parts[k + half]) for k in range(half)]
         return parts[0]
 
-    def blocked_fold(self, at: Point, accs: Sequence[Value] | None) -> list[Value]:
+    def blocked_fold(
+        self, at: Point, accs: Sequence[Value] | None, first: Index, n: Value
+    ) -> list[Value]:
         """Compute blocks of elements into local arrays, and fold those."""
-        b, n = self.b, self.b._index(self.trips(len(self.plan.loops) - 1))
+        b = self.b
         block = [b.alloca(op.outs[0].dtype, _ROW_BLOCK) for op in self.part.folds]
         start = self.identities() if accs is None else list(accs)
 
@@ -335,7 +390,8 @@ class _LoopMaker(KernelMaker):
             width = b.minimum(b.const(_ROW_BLOCK, I64), b.sub(n, base))
 
             def one(i: Value) -> None:
-                for ref, x in zip(block, self.element((*at, b.add(base, i)))):
+                place = plus(b, first, b.add(base, i))
+                for ref, x in zip(block, self.element((*at, place))):
                     ref.store(i, x)
 
             self.loop(0, width, one)

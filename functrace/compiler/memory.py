@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from functrace.compiler.plan import Array, ArrayProgram, Group, Memory
+from functrace.compiler.schedule import Schedule
 from functrace.core.lowering import Indexed, Nest
 
 __all__ = ["check_memory", "place_arrays"]
@@ -21,19 +22,24 @@ _ALIGN = 64
 _IN_PLACE_BYTES = 1 << 15
 
 
-def place_arrays(program: ArrayProgram, groups: list[Group]) -> Memory:
+def place_arrays(
+    program: ArrayProgram, groups: list[Group], schedules: dict[int, Schedule]
+) -> Memory:
     """Return where everything is."""
     slots: dict[Array, int] = {}
     for array in (*program.inputs, *program.constants):
         slots[array] = len(slots) + 1
     for output in program.outputs:
         slots.setdefault(output.array, len(slots) + 1)
-    return _Placer(slots, groups).run()
+    return _Placer(slots, groups, schedules).run()
 
 
 class _Placer:
-    def __init__(self, slots: dict[Array, int], groups: list[Group]) -> None:
+    def __init__(
+        self, slots: dict[Array, int], groups: list[Group], schedules: dict[int, Schedule]
+    ) -> None:
         self.slots = slots
+        self.schedules = schedules
         self.groups = groups
         self.next_slot = len(slots) + 1
         self.last: dict[Array, int] = {}
@@ -72,7 +78,7 @@ class _Placer:
                 self.reused[array] = old
             else:
                 self.slots[array] = self.allocate(array.nbytes)
-        inside = [self.allocate(n) for n in _scratch_bytes(group)]
+        inside = [self.allocate(n) for n in self.scratch_bytes(group)]
         if inside:
             self.scratch[group.index] = inside
         for array in {*dying, *(a for a in group.stores if self.last[a] == group.index)}:
@@ -81,12 +87,23 @@ class _Placer:
         for slot in inside:
             self.blocks.pop(slot)
 
+    def scratch_bytes(self, group: Group) -> list[int]:
+        """Return the sizes of the temporaries that a group wants for itself."""
+        if group.kind != "loop":
+            return [math.prod(s) * np.dtype(d).itemsize for s, d in scratch_arrays(group)]
+        plan = self.schedules[group.index]
+        if not plan.block:
+            return []
+        return [plan.extent * op.outs[0].dtype.itemsize for op in group.folds]
+
     def overwritable(self, array: Array, group: Group, dying: list[Array]) -> Array | None:
         """Return a dying operand that is read only where ``array`` is written."""
         if group.kind != "loop" or group.axes or array.nbytes < _IN_PLACE_BYTES:
             return None
         for old in dying:
-            if old.nbytes != array.nbytes or old.dtype != array.dtype:
+            # What a result lent its memory to isn't free to be passed on.
+            lent = self.slots[old] not in self.blocks
+            if lent or old.nbytes != array.nbytes or old.dtype != array.dtype:
                 continue
             if _only_pointwise(group, old):
                 return old
@@ -138,12 +155,6 @@ def _only_pointwise(group: Group, array: Array) -> bool:
     return all(r.pointwise and not isinstance(op.lowering, Indexed) for op, r in reads)
 
 
-def _scratch_bytes(group: Group) -> list[int]:
-    if group.kind == "loop":
-        return []
-    return [math.prod(s) * np.dtype(d).itemsize for s, d in scratch_arrays(group)]
-
-
 def scratch_arrays(group: Group) -> list[tuple[tuple[int, ...], Any]]:
     """Return shape and dtype of the temporaries that a nest wants for itself."""
     (op,) = group.body
@@ -154,21 +165,30 @@ def scratch_arrays(group: Group) -> list[tuple[tuple[int, ...], Any]]:
 
 
 def check_memory(groups: list[Group], memory: Memory) -> None:
-    """Check that no two arrays which live at the same time overlap in the arena."""
+    """Check that no two arrays which live at the same time share memory."""
     first: dict[Array, int] = {}
     last: dict[Array, int] = {}
     for group in groups:
         for array in group.stores:
             first.setdefault(array, group.index)
-            last[array] = group.index
+            last[array] = len(groups) if array.kind == "output" else group.index
         for read in group.loads():
-            last[read.array] = group.index
-    live = [a for a in first if memory.slots[a] in memory.offsets]
+            last[read.array] = max(last.get(read.array, 0), group.index)
+    live = list(first)
     for i, a in enumerate(live):
         for b in live[:i]:
-            if memory.reused.get(a) is b or memory.reused.get(b) is a:
+            if not _overlap(a, b, memory) or first[a] > last[b] or first[b] > last[a]:
                 continue
-            together = first[a] <= last[b] and first[b] <= last[a]
-            start_a, start_b = memory.offsets[memory.slots[a]], memory.offsets[memory.slots[b]]
-            apart = start_a + a.nbytes <= start_b or start_b + b.nbytes <= start_a
-            assert apart or not together, f"{a} and {b} share memory while both are alive"
+            old, new = (b, a) if memory.reused.get(a) is b else (a, b)
+            passed_on = memory.reused.get(new) is old and last[old] == first[new]
+            assert passed_on, f"{a} and {b} share memory while both are alive"
+
+
+def _overlap(a: Array, b: Array, memory: Memory) -> bool:
+    slots = memory.slots[a], memory.slots[b]
+    if slots[0] == slots[1]:
+        return True
+    if slots[0] not in memory.offsets or slots[1] not in memory.offsets:
+        return False
+    start_a, start_b = (memory.offsets[s] for s in slots)
+    return start_a < start_b + b.nbytes and start_b < start_a + a.nbytes

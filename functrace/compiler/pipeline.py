@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from functrace.compiler.codegen import StepCode, nest_kernel, op_cost
-from functrace.compiler.codegen_loops import loop_kernel
+from functrace.compiler.codegen_loops import loop_kernels
 from functrace.compiler.emit_llvm import kernel_module
 from functrace.compiler.emit_numba import kernel_source
 from functrace.compiler.fusion import check_groups, fuse
@@ -100,13 +100,13 @@ def _check_schedules(c: Compilation) -> None:
 
 
 def _memory(c: Compilation) -> None:
-    c.memory = place_arrays(c.arrays, c.groups)
+    c.memory = place_arrays(c.arrays, c.groups, c.schedules)
 
 
 def _codegen(c: Compilation) -> None:
     for group in c.groups:
         if group.kind == "loop":
-            c.codes.append(loop_kernel(group, c.schedules[group.index], c.memory))
+            c.codes += loop_kernels(group, c.schedules[group.index], c.memory)
         elif group.kind == "library":
             c.codes.append(library_step(group, c.memory))
         else:

@@ -4,6 +4,7 @@
     tiles    a map some of whose operands run along memory in another loop: square pieces
     rows     the innermost loop is reduced: lanes along it, a fixed tree at the end
     columns  the innermost loop is kept: a block of it is accumulated at a time
+    blocks   as rows, of one large row: in pieces of the outermost loop, then of their results
 
 The order in which a fold adds depends on the sizes alone: pieces for threads are cut along kept
 loops only.
@@ -29,6 +30,8 @@ STATIC_EXTENT = 4
 COLUMNS = 512
 #: The side of a tile, and the extent from which tiles are worth it.
 TILE, _TILED = 32, 96
+#: A large fold to one result is cut in pieces of about this many elements.
+_BLOCK = 1 << 16
 #: A piece for one thread is worth about this many scalar operations.
 _PIECE = 1 << 17
 
@@ -66,6 +69,7 @@ class Schedule:
     extent: int
     grain: int
     tiny: bool
+    block: int = 0
 
     def __str__(self) -> str:
         loops = ", ".join(f"{'fold' if x.reduced else 'for'} {x.extent}" for x in self.loops)
@@ -108,6 +112,10 @@ def schedule(group: Group, cost: int, tiny: bool = False) -> Schedule:
         for key, a in touched.items()
     }
     extent, inner = _outer(loops, style)
+    block = _block(group, loops, style)
+    if block:
+        extent = -(-loops[0].extent // block)
+        return Schedule("blocks", loops, accesses, extent, 1, tiny, block)
     piece = max(1, _PIECE // max(1, inner * max(cost, 1)))
     grain = piece if extent >= 2 * piece else 0
     return Schedule(style, loops, accesses, extent, grain, tiny)
@@ -195,6 +203,15 @@ def _ordered(
     if inner.reduced:
         return (*kept, *reduced, inner), "rows"
     return (*kept, inner, *reduced), "columns"
+
+
+def _block(group: Group, loops: Sequence[Loop], style: str) -> int:
+    """Return how much of the outermost loop one piece of a large fold takes; 0 for others."""
+    total = math.prod(x.extent for x in loops)
+    if style != "rows" or group.phases or not loops[0].reduced or total < 4 * _BLOCK:
+        return 0
+    block = max(1, _BLOCK * loops[0].extent // total)
+    return block if loops[0].extent > block else 0
 
 
 def _crosses(loop: Loop, inner: Loop, touched: dict[Key, Access]) -> bool:

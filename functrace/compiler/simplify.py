@@ -120,6 +120,10 @@ class Rewriter:
         for var, value in zip(jaxpr.constvars, closed.consts):
             env[var] = self._constant(value)
         uses = _count_uses(jaxpr)
+        for var, arg in zip(jaxpr.invars, args):
+            # The equation that held this jaxpr was counted as one use.
+            if isinstance(arg, Var):
+                self._uses[arg] = self._uses.get(arg, 0) + uses.get(var, 0) - 1
         for eqn in jaxpr.eqns:
             invars = [a if isinstance(a, Literal) else env[a] for a in eqn.invars]
             self._source = eqn.source

@@ -90,7 +90,13 @@ class Primitive:
 
     def bind(self, *args: Any, **params: Any) -> Any:
         """Apply the primitive under the current trace."""
-        return state.trace.process(self, args, params)
+        trace = state.trace
+        if trace is EVAL:  # EvalTrace.process, without the call
+            for arg in args:
+                if isinstance(arg, Tracer):
+                    raise leaked_tracer_error(arg, trace, self)
+            return self.impl(*args, **params)  # type: ignore[misc]
+        return trace.process(self, args, params)
 
     # --- the rules ---
 

@@ -169,6 +169,8 @@ class JVPTrace(Trace):
                 continue
             if primitive.elementwise and out.shape and not tangent.shape:
                 term = broadcast_to(term, out.shape)  # the tangent of a 0-d operand
+            elif not self.on_parent:
+                term.tell_type(out)
             total = term if total is None else add_p.bind(total, term)
         return out if total is None else self.wrap(out, total)
 

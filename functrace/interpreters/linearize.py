@@ -165,31 +165,38 @@ class LinearTrace(Trace):
         """Record an equation with a linear operand; pass any other on."""
         for a in args:
             if type(a) is LinearTracer and a._trace is self:
-                for b in args:
-                    if isinstance(b, Tracer) and b._trace is not self:
-                        self._admit(b, primitive)
-                return self._record(primitive, args, params)
-        saved = state.trace
-        state.trace = parent = self.parent  # type: ignore[assignment]
-        try:
-            return parent.process(primitive, args, params)  # type: ignore[union-attr]
-        finally:
-            state.trace = saved
-
-    def _admit(self, tracer: Tracer, primitive: Primitive) -> None:
-        """Raise unless a tracer that becomes a residual belongs to a trace below this one."""
-        if not self.is_ancestor_or_self(tracer._trace):
-            raise leaked_tracer_error(tracer, self, primitive)
-
-    def _record(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        if self.visible:
-            args = [self._protect(a) if type(a) is np.ndarray else a for a in args]
+                break
+        else:
+            saved = state.trace
+            state.trace = parent = self.parent  # type: ignore[assignment]
+            try:
+                return parent.process(primitive, args, params)  # type: ignore[union-attr]
+            finally:
+                state.trace = saved
+        for i, a in enumerate(args):
+            if type(a) is np.ndarray:
+                if self.visible:
+                    residual = self._protect(a)
+                    if residual is not a:
+                        args = [*args[:i], residual, *args[i + 1 :]]
+            elif isinstance(a, Tracer) and a._trace is not self:
+                self._admit(a, primitive)
         if not primitive.multiple_results:
             out = LinearTracer(self, self.count)
             self.count += 1
             out.eqn = eqn = (primitive, args, params, (out,))
             self.eqns.append(eqn)
             return out
+        return self._record_several(primitive, args, params)
+
+    def _admit(self, tracer: Tracer, primitive: Primitive) -> None:
+        """Raise unless a tracer that becomes a residual belongs to a trace below this one."""
+        if not self.is_ancestor_or_self(tracer._trace):
+            raise leaked_tracer_error(tracer, self, primitive)
+
+    def _record_several(
+        self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
+    ) -> list[LinearTracer]:
         rule = primitive.rule("abstract_eval", self.what)
         outs = []
         for aval in rule(*(typeof(a) for a in args), **params):

@@ -44,6 +44,11 @@ def dot(
 
     Raises:
         ShapeError: the shapes don't fit; a ValueError and a TypeError too.
+
+    Example:
+        >>> import numpy as np
+        >>> dot(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+        np.float64(11.0)
     """
     x, y = matching("lax.dot", lhs, rhs)
     if dimension_numbers is not None:
@@ -81,13 +86,24 @@ def dot_general(
 
     Returns:
         An array with the batch axes, then the other axes of ``lhs``, then those of ``rhs``.
+
+    Example:
+        >>> import numpy as np
+        >>> dot_general(np.ones((2, 3)), np.ones((4, 3)), (((1,), (1,)), ((), ()))).shape
+        (2, 4)
     """
     x, y = matching("lax.dot_general", lhs, rhs)
     return contraction.dot_general(x, y, dimension_numbers, None, preferred_element_type)
 
 
 def batch_matmul(lhs: Any, rhs: Any, precision: Any = None) -> Any:
-    """Matrix product in the last two axes of arrays with the same axes before them."""
+    """Matrix product in the last two axes of arrays with the same axes before them.
+
+    Example:
+        >>> import numpy as np
+        >>> batch_matmul(np.ones((5, 2, 3)), np.ones((5, 3, 4))).shape
+        (5, 2, 4)
+    """
     x, y = matching("lax.batch_matmul", lhs, rhs)
     n = len(x.shape)
     if n < 2 or len(y.shape) != n:
@@ -151,7 +167,13 @@ def conv(
     precision: Any = None,
     preferred_element_type: Any = None,
 ) -> Any:
-    """Correlate NCHW inputs with OIHW windows."""
+    """Correlate NCHW inputs with OIHW windows.
+
+    Example:
+        >>> import numpy as np
+        >>> conv(np.ones((1, 1, 4)), np.ones((1, 1, 2)), (1,), "VALID")
+        array([[[2., 2., 2.]]])
+    """
     return conv_general_dilated(
         lhs, rhs, window_strides, padding, preferred_element_type=preferred_element_type
     )

@@ -396,7 +396,13 @@ def shift_right_logical(x: Any, y: Any) -> Any:
 
 
 def div(x: Any, y: Any) -> Any:
-    """Quotient ``x / y``; that of integers is cut towards 0."""
+    """Quotient ``x / y``; that of integers is cut towards 0.
+
+    Example:
+        >>> import numpy as np
+        >>> div(np.array([-5, 5]), 3)
+        array([-1,  1])
+    """
     x, y = matching("lax.div", x, y)
     if x.dtype.kind in "fc":
         return arithmetic.div(x, y)
@@ -405,7 +411,13 @@ def div(x: Any, y: Any) -> Any:
 
 
 def pow(x: Any, y: Any) -> Any:
-    """``x`` to the power ``y``; ``y`` has the dtype of ``x``, or is an integer."""
+    """``x`` to the power ``y``; ``y`` has the dtype of ``x``, or is an integer.
+
+    Example:
+        >>> import numpy as np
+        >>> pow(np.array([2.0, 3.0]), 2)
+        array([4., 9.])
+    """
     x = array(x, "lax.pow")
     if isinstance(y, int) and not isinstance(y, bool):
         return powers.integer_pow(x, y)
@@ -416,12 +428,24 @@ def pow(x: Any, y: Any) -> Any:
 
 
 def integer_pow(x: Any, y: int) -> Any:
-    """``x`` to a static integer power."""
+    """``x`` to a static integer power.
+
+    Example:
+        >>> import numpy as np
+        >>> integer_pow(np.array([2.0, 3.0]), -1)
+        array([0.5       , 0.33333333])
+    """
     return powers.integer_pow(array(x, "lax.integer_pow"), y)
 
 
 def reciprocal(x: Any) -> Any:
-    """``1 / x``."""
+    """``1 / x``.
+
+    Example:
+        >>> import numpy as np
+        >>> reciprocal(np.array([2.0, 4.0]))
+        array([0.5 , 0.25])
+    """
     return powers.integer_pow(array(x, "lax.reciprocal"), -1)
 
 
@@ -433,12 +457,24 @@ def polygamma(m: Any, x: Any) -> Any:
 
 
 def round(x: Any, rounding_method: Any = RoundingMethod.AWAY_FROM_ZERO) -> Any:
-    """Nearest whole number; halves go where ``rounding_method`` says."""
+    """Nearest whole number; halves go where ``rounding_method`` says.
+
+    Example:
+        >>> import numpy as np
+        >>> round(np.array([0.5, 1.5]))
+        array([1., 2.])
+    """
     return rounding.round(array(x, "lax.round"), rounding_method)
 
 
 def conj(x: Any) -> Any:
-    """Complex conjugate; a real operand becomes complex."""
+    """Complex conjugate; a real operand becomes complex.
+
+    Example:
+        >>> import numpy as np
+        >>> conj(np.array([1 + 2j]))
+        array([1.-2.j])
+    """
     x = array(x, "lax.conj")
     if x.dtype.kind != "c":
         return complexes.complex(x, x.dtype.type(0))
@@ -451,7 +487,13 @@ def complex(x: Any, y: Any) -> Any:
 
 
 def clamp(min: Any, x: Any, max: Any) -> Any:
-    """``x`` kept between ``min`` and ``max``, which have its shape or none."""
+    """``x`` kept between ``min`` and ``max``, which have its shape or none.
+
+    Example:
+        >>> import numpy as np
+        >>> clamp(0.0, np.array([-1.0, 0.5, 2.0]), 1.0)
+        array([0. , 0.5, 1. ])
+    """
     return arithmetic.clamp(*matching("lax.clamp", min, x, max))
 
 
@@ -459,12 +501,24 @@ def clamp(min: Any, x: Any, max: Any) -> Any:
 
 
 def select(pred: Any, on_true: Any, on_false: Any) -> Any:
-    """Elements of ``on_true`` where ``pred``, else of ``on_false``."""
+    """Elements of ``on_true`` where ``pred``, else of ``on_false``.
+
+    Example:
+        >>> import numpy as np
+        >>> select(np.array([True, False]), np.ones(2), np.zeros(2))
+        array([1., 0.])
+    """
     on_true, on_false = matching("lax.select", on_true, on_false)
     return logical.select(array(pred, "lax.select"), on_true, on_false)
 
 
 def select_n(which: Any, *cases: Any) -> Any:
-    """Elements of the case whose number is in ``which``: False is 0, True is 1."""
+    """Elements of the case whose number is in ``which``: False is 0, True is 1.
+
+    Example:
+        >>> import numpy as np
+        >>> select_n(np.array([0, 1]), np.array([1, 2]), np.array([3, 4]))
+        array([1, 4])
+    """
     which = np.bool_(which) if isinstance(which, bool) else array(which, "lax.select_n")
     return logical.select_n(which, *matching("lax.select_n", *cases))

@@ -55,13 +55,24 @@ def dynamic_slice(operand: Any, start_indices: Any, slice_sizes: Sequence[int]) 
         start_indices: an integer for each axis, or a vector of them; negative ones count from
             the end.
         slice_sizes: the size of the window.
+
+    Example:
+        >>> import numpy as np
+        >>> dynamic_slice(np.array([1, 2, 3, 4]), (1,), (2,))
+        array([2, 3])
     """
     x = array(operand, "lax.dynamic_slice")
     return dynamic.dynamic_slice(x, _starts(start_indices, len(x.shape)), slice_sizes)
 
 
 def dynamic_slice_in_dim(operand: Any, start_index: Any, slice_size: int, axis: int = 0) -> Any:
-    """Cut a window of a fixed size at a computed start along one axis."""
+    """Cut a window of a fixed size at a computed start along one axis.
+
+    Example:
+        >>> import numpy as np
+        >>> dynamic_slice_in_dim(np.array([1, 2, 3, 4]), 1, 2)
+        array([2, 3])
+    """
     x = array(operand, "lax.dynamic_slice_in_dim")
     axis %= len(x.shape)
     starts, sizes = [0] * len(x.shape), list(x.shape)
@@ -70,13 +81,25 @@ def dynamic_slice_in_dim(operand: Any, start_index: Any, slice_size: int, axis: 
 
 
 def dynamic_index_in_dim(operand: Any, index: Any, axis: int = 0, keepdims: bool = True) -> Any:
-    """One computed index along an axis, which stays, of size 1, with ``keepdims``."""
+    """One computed index along an axis, which stays, of size 1, with ``keepdims``.
+
+    Example:
+        >>> import numpy as np
+        >>> dynamic_index_in_dim(np.array([1, 2, 3]), 1, keepdims=False)
+        np.int64(2)
+    """
     out = dynamic_slice_in_dim(operand, index, 1, axis)
     return out if keepdims else structural.squeeze(out, (axis,))
 
 
 def dynamic_update_slice(operand: Any, update: Any, start_indices: Any) -> Any:
-    """Write a window into a copy of ``operand`` at computed starts; it is moved inside."""
+    """Write a window into a copy of ``operand`` at computed starts; it is moved inside.
+
+    Example:
+        >>> import numpy as np
+        >>> dynamic_update_slice(np.array([1, 2, 3]), np.array([9]), (1,))
+        array([1, 9, 3])
+    """
     x, window = matching("lax.dynamic_update_slice", operand, update)
     return dynamic.dynamic_update_slice(x, window, _starts(start_indices, len(x.shape)))
 
@@ -137,7 +160,13 @@ def gather(
 
 
 def index_take(src: Any, idxs: Sequence[Any], axes: Sequence[int]) -> Any:
-    """The slices of ``src`` at vectors of indices, one vector for each of ``axes``."""
+    """The slices of ``src`` at vectors of indices, one vector for each of ``axes``.
+
+    Example:
+        >>> import numpy as np
+        >>> index_take(np.array([1, 2, 3]), (np.array([2, 0]),), (0,))
+        array([3, 1])
+    """
     x = array(src, "lax.index_take")
     columns = [structural.expand_dims(array(i, "lax.index_take"), (1,)) for i in idxs]
     from_axes = tuple(axes)

@@ -53,7 +53,13 @@ def _axis(x: Any, axis: int) -> int:
 
 
 def reduce_sum(operand: Any, axes: Sequence[int]) -> Any:
-    """Sum over ``axes``, in the dtype of the operand."""
+    """Sum over ``axes``, in the dtype of the operand.
+
+    Example:
+        >>> import numpy as np
+        >>> reduce_sum(np.array([[1, 2], [3, 4]]), (0,))
+        array([4, 6])
+    """
     x = array(operand, "lax.reduce_sum")
     return sum_over(x, _axes(x, axes))
 
@@ -150,7 +156,13 @@ def reduce(
 
 
 def argmax(operand: Any, axis: int, index_dtype: Any) -> Any:
-    """Index of the first largest element along ``axis``, in ``index_dtype``."""
+    """Index of the first largest element along ``axis``, in ``index_dtype``.
+
+    Example:
+        >>> import numpy as np
+        >>> argmax(np.array([1, 3, 2]), 0, np.int32)
+        np.int32(1)
+    """
     x = array(operand, "lax.argmax")
     return reductions.argmax(x, _axis(x, axis), index_dtype)
 
@@ -170,7 +182,13 @@ def _running(function: Callable[..., Any], operand: Any, axis: int, reverse: boo
 
 
 def cumsum(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
-    """Running sum along ``axis``, from the end with ``reverse``."""
+    """Running sum along ``axis``, from the end with ``reverse``.
+
+    Example:
+        >>> import numpy as np
+        >>> cumsum(np.array([1, 2, 3]), reverse=True)
+        array([6, 5, 3])
+    """
     return _running(cumulative.cumsum, operand, axis, reverse)
 
 
@@ -205,6 +223,11 @@ def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: in
         dimension: the axis.
         is_stable: accepted; sorts are always stable.
         num_keys: how many of the arrays are compared.
+
+    Example:
+        >>> import numpy as np
+        >>> sort(np.array([3, 1, 2]))
+        array([1, 2, 3])
     """
     if isinstance(operand, Sequence):
         xs = tuple(array(x, "lax.sort") for x in operand)
@@ -216,13 +239,25 @@ def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: in
 def sort_key_val(
     keys: Any, values: Any, dimension: int = -1, is_stable: bool = True
 ) -> tuple[Any, Any]:
-    """Sort ``keys`` along an axis, and ``values`` with them."""
+    """Sort ``keys`` along an axis, and ``values`` with them.
+
+    Example:
+        >>> import numpy as np
+        >>> sort_key_val(np.array([3, 1]), np.array([10, 20]))
+        (array([1, 3]), array([20, 10]))
+    """
     out = sort((keys, values), dimension)
     return out[0], out[1]
 
 
 def top_k(operand: Any, k: int, *, axis: int = -1) -> tuple[Any, Any]:
-    """The ``k`` largest elements along an axis, the largest first, and their indices."""
+    """The ``k`` largest elements along an axis, the largest first, and their indices.
+
+    Example:
+        >>> import numpy as np
+        >>> top_k(np.array([3, 1, 2]), 2)
+        (array([3, 2]), array([0, 2]))
+    """
     x = array(operand, "lax.top_k")
     place = _axis(x, axis)
     last = len(x.shape) - 1

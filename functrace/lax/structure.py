@@ -50,7 +50,12 @@ __all__ = [
 
 
 def full(shape: Sequence[int], fill_value: Any, dtype: Any = None) -> Any:
-    """An array of one value repeated; a traced value too."""
+    """An array of one value repeated; a traced value too.
+
+    Example:
+        >>> full((2,), 7.0)
+        array([7., 7.])
+    """
     value = array(fill_value, "lax.full")
     if dtype is not None:
         value = creation.convert_element_type(value, dtype)
@@ -68,7 +73,13 @@ def full(shape: Sequence[int], fill_value: Any, dtype: Any = None) -> Any:
 
 
 def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> Any:
-    """An array of one value, of the shape and dtype of ``x`` unless others are given."""
+    """An array of one value, of the shape and dtype of ``x`` unless others are given.
+
+    Example:
+        >>> import numpy as np
+        >>> full_like(np.ones(2), 3)
+        array([3., 3.])
+    """
     shape = shape_of(x) if shape is None else tuple(shape)
     return full(shape, fill_value, dtype_of(x) if dtype is None else dtype)
 
@@ -79,12 +90,24 @@ def zeros_like_array(x: Any) -> Any:
 
 
 def iota(dtype: Any, size: int) -> Any:
-    """The integers 0, 1, 2, ... below ``size``, in any dtype."""
+    """The integers 0, 1, 2, ... below ``size``, in any dtype.
+
+    Example:
+        >>> import numpy as np
+        >>> iota(np.int32, 3)
+        array([0, 1, 2], dtype=int32)
+    """
     return creation.iota(dtype, (int(size),), 0)
 
 
 def broadcasted_iota(dtype: Any, shape: Sequence[int], dimension: int) -> Any:
-    """The index along one axis, at every place of ``shape``."""
+    """The index along one axis, at every place of ``shape``.
+
+    Example:
+        >>> broadcasted_iota(int, (2, 2), 1)
+        array([[0, 1],
+               [0, 1]])
+    """
     return creation.iota(dtype, tuple(shape), dimension % max(len(shape), 1))
 
 
@@ -113,7 +136,14 @@ def _stop_leaf(leaf: Any) -> Any:
 
 
 def broadcast(operand: Any, sizes: Sequence[int]) -> Any:
-    """Repeat along new axes in front, of the given sizes."""
+    """Repeat along new axes in front, of the given sizes.
+
+    Example:
+        >>> import numpy as np
+        >>> broadcast(np.array([1, 2]), (2,))
+        array([[1, 2],
+               [1, 2]])
+    """
     operand = array(operand, "lax.broadcast")
     first = len(sizes)
     dims = range(first, first + len(operand.shape))
@@ -123,7 +153,14 @@ def broadcast(operand: Any, sizes: Sequence[int]) -> Any:
 def broadcast_in_dim(
     operand: Any, shape: Sequence[int], broadcast_dimensions: Sequence[int]
 ) -> Any:
-    """Put the axes of ``operand`` at ``broadcast_dimensions`` of ``shape``; repeat the rest."""
+    """Put the axes of ``operand`` at ``broadcast_dimensions`` of ``shape``; repeat the rest.
+
+    Example:
+        >>> import numpy as np
+        >>> broadcast_in_dim(np.array([1, 2]), (2, 2), (0,))
+        array([[1, 1],
+               [2, 2]])
+    """
     operand = array(operand, "lax.broadcast_in_dim")
     return broadcasting.broadcast_in_dim(operand, shape, broadcast_dimensions)
 
@@ -139,7 +176,14 @@ def broadcast_to_rank(x: Any, rank: int) -> Any:
 
 
 def reshape(operand: Any, new_sizes: Sequence[int], dimensions: Sequence[int] | None = None) -> Any:
-    """Give the elements, in C order, another shape; ``dimensions`` transposes first."""
+    """Give the elements, in C order, another shape; ``dimensions`` transposes first.
+
+    Example:
+        >>> import numpy as np
+        >>> reshape(np.array([1, 2, 3, 4]), (2, 2))
+        array([[1, 2],
+               [3, 4]])
+    """
     operand = array(operand, "lax.reshape")
     if dimensions is not None:
         operand = structural.transpose(operand, dimensions)
@@ -148,7 +192,13 @@ def reshape(operand: Any, new_sizes: Sequence[int], dimensions: Sequence[int] | 
 
 
 def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = None) -> Any:
-    """Merge the axes ``start_dimension:stop_dimension`` into one."""
+    """Merge the axes ``start_dimension:stop_dimension`` into one.
+
+    Example:
+        >>> import numpy as np
+        >>> collapse(np.ones((2, 3, 4)), 1).shape
+        (2, 12)
+    """
     operand = array(operand, "lax.collapse")
     shape = operand.shape
     start, stop, _ = _range(start_dimension, stop_dimension, len(shape))
@@ -161,7 +211,13 @@ def _range(start: int | None, stop: int | None, n: int) -> tuple[int, int, int]:
 
 
 def squeeze(array: Any, dimensions: Sequence[int] | None = None) -> Any:
-    """Drop axes of size 1: those given, or all."""
+    """Drop axes of size 1: those given, or all.
+
+    Example:
+        >>> import numpy as np
+        >>> squeeze(np.ones((1, 2))).shape
+        (2,)
+    """
     shape = shape_of(array)
     if dimensions is None:
         dimensions = [i for i, n in enumerate(shape) if n == 1]
@@ -169,12 +225,24 @@ def squeeze(array: Any, dimensions: Sequence[int] | None = None) -> Any:
 
 
 def expand_dims(array: Any, dimensions: Sequence[int]) -> Any:
-    """Insert axes of size 1 at these places of the result."""
+    """Insert axes of size 1 at these places of the result.
+
+    Example:
+        >>> import numpy as np
+        >>> expand_dims(np.ones(2), (0, 2)).shape
+        (1, 2, 1)
+    """
     return structural.expand_dims(array, tuple(dimensions)) if len(tuple(dimensions)) else array
 
 
 def transpose(operand: Any, permutation: Sequence[int]) -> Any:
-    """Permute the axes."""
+    """Permute the axes.
+
+    Example:
+        >>> import numpy as np
+        >>> transpose(np.ones((2, 3)), (1, 0)).shape
+        (3, 2)
+    """
     operand = array(operand, "lax.transpose")
     order = tuple(int(p) for p in permutation)
     if len(order) != len(operand.shape):
@@ -185,7 +253,13 @@ def transpose(operand: Any, permutation: Sequence[int]) -> Any:
 
 
 def rev(operand: Any, dimensions: Sequence[int]) -> Any:
-    """Reverse the order along axes."""
+    """Reverse the order along axes.
+
+    Example:
+        >>> import numpy as np
+        >>> rev(np.array([1, 2, 3]), (0,))
+        array([3, 2, 1])
+    """
     return structural.rev(array(operand, "lax.rev"), tuple(dimensions))
 
 
@@ -198,7 +272,13 @@ def slice(
     limit_indices: Sequence[int],
     strides: Sequence[int] | None = None,
 ) -> Any:
-    """Cut ``start:limit:stride`` out of each axis; static, none negative."""
+    """Cut ``start:limit:stride`` out of each axis; static, none negative.
+
+    Example:
+        >>> import numpy as np
+        >>> slice(np.array([1, 2, 3, 4]), (1,), (4,), (2,))
+        array([2, 4])
+    """
     return joining.slice(array(operand, "lax.slice"), start_indices, limit_indices, strides)
 
 
@@ -209,7 +289,13 @@ def slice_in_dim(
     stride: int = 1,
     axis: int = 0,
 ) -> Any:
-    """Cut along one axis, as ``x[start:limit:stride]``."""
+    """Cut along one axis, as ``x[start:limit:stride]``.
+
+    Example:
+        >>> import numpy as np
+        >>> slice_in_dim(np.array([1, 2, 3, 4]), 1, -1)
+        array([2, 3])
+    """
     operand = array(operand, "lax.slice_in_dim")
     return joining.slice_in_dim(operand, start_index, limit_index, stride, axis)
 
@@ -219,6 +305,11 @@ def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True)
 
     Raises:
         IndexError: the index is out of bounds.
+
+    Example:
+        >>> import numpy as np
+        >>> index_in_dim(np.array([1, 2, 3]), -1)
+        array([3])
     """
     operand = array(operand, "lax.index_in_dim")
     axis %= len(operand.shape)
@@ -231,13 +322,25 @@ def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True)
 
 
 def concatenate(operands: Sequence[Any], dimension: int) -> Any:
-    """Join arrays of one dtype along an axis they have."""
+    """Join arrays of one dtype along an axis they have.
+
+    Example:
+        >>> import numpy as np
+        >>> concatenate([np.array([1]), np.array([2, 3])], 0)
+        array([1, 2, 3])
+    """
     xs = matching("lax.concatenate", *operands)
     return joining.concatenate(xs, dimension)
 
 
 def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
-    """Cut into consecutive pieces of the given sizes."""
+    """Cut into consecutive pieces of the given sizes.
+
+    Example:
+        >>> import numpy as np
+        >>> split(np.array([1, 2, 3]), (1, 2))
+        [array([1]), array([2, 3])]
+    """
     return joining.split(array(operand, "lax.split"), tuple(sizes), axis)
 
 
@@ -248,13 +351,25 @@ def pad(operand: Any, padding_value: Any, padding_config: Sequence[tuple[int, in
         operand: the array.
         padding_value: the number to pad with, of its dtype.
         padding_config: for each axis how many before, behind and between the elements.
+
+    Example:
+        >>> import numpy as np
+        >>> pad(np.array([1, 2]), 0, [(1, 0, 1)])
+        array([0, 1, 0, 2])
     """
     operand, value = matching("lax.pad", operand, padding_value)
     return joining.pad(operand, value, tuple(tuple(c) for c in padding_config))  # type: ignore[misc]
 
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
-    """Join arrays of one shape and dtype along a new axis."""
+    """Join arrays of one shape and dtype along a new axis.
+
+    Example:
+        >>> import numpy as np
+        >>> stack([np.array([1, 2]), np.array([3, 4])])
+        array([[1, 2],
+               [3, 4]])
+    """
     xs = matching("lax.stack", *arrays)
     axis %= len(xs[0].shape) + 1
     return joining.concatenate([structural.expand_dims(x, (axis,)) for x in xs], axis)
@@ -268,7 +383,13 @@ def unstack(x: Any, axis: int = 0) -> tuple[Any, ...]:
 
 
 def tile(x: Any, reps: Sequence[int]) -> Any:
-    """Copies side by side: ``reps`` of them along each axis."""
+    """Copies side by side: ``reps`` of them along each axis.
+
+    Example:
+        >>> import numpy as np
+        >>> tile(np.array([1, 2]), (2,))
+        array([1, 2, 1, 2])
+    """
     x = array(x, "lax.tile")
     if len(tuple(reps)) != len(x.shape):
         raise ShapeError(f"lax.tile: reps {tuple(reps)} don't fit an operand of shape {x.shape}")

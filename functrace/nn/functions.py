@@ -98,7 +98,13 @@ def relu(x: Any) -> Any:
 
 
 def relu6(x: Any) -> Any:
-    """Rectified linear unit that stops at 6, ``min(max(x, 0), 6)``; derivative 0 at both kinks."""
+    """Rectified linear unit that stops at 6, ``min(max(x, 0), 6)``; derivative 0 at both kinks.
+
+    Example:
+        >>> import numpy as np
+        >>> relu6(np.array([-1.0, 3.0, 9.0]))
+        array([0., 3., 6.])
+    """
     x = operand(x)
     return _between(x, 0, 6)
 
@@ -111,7 +117,13 @@ def _between(x: Any, low: Any, high: Any) -> Any:
 
 
 def hard_tanh(x: Any) -> Any:
-    """``x`` kept between -1 and 1; derivative 1 at both ends."""
+    """``x`` kept between -1 and 1; derivative 1 at both ends.
+
+    Example:
+        >>> import numpy as np
+        >>> hard_tanh(np.array([-2.0, 0.5, 2.0]))
+        array([-1. ,  0.5,  1. ])
+    """
     x = operand(x)
     return choose(x > 1, 1, choose(x < -1, -1, x))
 
@@ -131,7 +143,13 @@ hard_swish = hard_silu
 
 
 def leaky_relu(x: Any, negative_slope: Any = 1e-2) -> Any:
-    """``x`` where it is not negative, ``negative_slope * x`` elsewhere."""
+    """``x`` where it is not negative, ``negative_slope * x`` elsewhere.
+
+    Example:
+        >>> import numpy as np
+        >>> leaky_relu(np.array([-1.0, 2.0]))
+        array([-0.01,  2.  ])
+    """
     x = _inexact(x)
     return choose(x >= 0, x, negative_slope * x)
 
@@ -145,12 +163,24 @@ def identity(x: Any) -> Any:
 
 
 def sigmoid(x: Any) -> Any:
-    """``1 / (1 + exp(-x))``, without overflow."""
+    """``1 / (1 + exp(-x))``, without overflow.
+
+    Example:
+        >>> import numpy as np
+        >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+        array([0. , 0.5, 1. ])
+    """
     return exponentials.logistic(_inexact(x))
 
 
 def log_sigmoid(x: Any) -> Any:
-    """``log(sigmoid(x))``, also where the sigmoid rounds to 0 or 1."""
+    """``log(sigmoid(x))``, also where the sigmoid rounds to 0 or 1.
+
+    Example:
+        >>> import numpy as np
+        >>> log_sigmoid(np.array([-1000.0, 1000.0]))
+        array([-1000.,    -0.])
+    """
     return arithmetic.neg(softplus(arithmetic.neg(_inexact(x))))
 
 
@@ -233,6 +263,11 @@ def glu(x: Any, axis: int = -1) -> Any:
 
     Raises:
         ValueError: the axis can't be halved.
+
+    Example:
+        >>> import numpy as np
+        >>> glu(np.array([2.0, 0.0]))
+        array([1.])
     """
     x = _inexact(x)
     axis = normalize_axis(axis, len(x.shape))
@@ -252,7 +287,13 @@ def glu(x: Any, axis: int = -1) -> Any:
 
 
 def soft_sign(x: Any) -> Any:
-    """``x / (1 + abs(x))``."""
+    """``x / (1 + abs(x))``.
+
+    Example:
+        >>> import numpy as np
+        >>> soft_sign(np.array([-1.0, 3.0]))
+        array([-0.5 ,  0.75])
+    """
     x = _inexact(x)
     return x / (complexes.abs(x) + 1.0)
 
@@ -374,6 +415,11 @@ def logsumexp(
         keepdims: keep the reduced axes, of size 1.
         return_sign: return the logarithm of the absolute value, and the sign.
         where: a boolean array; only elements where it is true count.
+
+    Example:
+        >>> import numpy as np
+        >>> logsumexp(np.array([1000.0, -np.inf]))
+        np.float64(1000.0)
     """
     x = _inexact(a)
     if b is not None:
@@ -412,7 +458,13 @@ def _log_or_minus_infinity(total: Any) -> Any:
 
 
 def logmeanexp(x: Any, axis: Axis = None, where: Any = None, keepdims: bool = False) -> Any:
-    """``log(mean(exp(x)))`` over ``axis``, without overflow."""
+    """``log(mean(exp(x)))`` over ``axis``, without overflow.
+
+    Example:
+        >>> import numpy as np
+        >>> logmeanexp(np.array([3.0, 3.0]))
+        np.float64(3.0)
+    """
     x = _inexact(x)
     axes = normalize_axes(axis, len(x.shape))
     if where is None:
@@ -440,6 +492,11 @@ def standardize(
         variance: the variance, when it is known, with the axes kept.
         epsilon: what keeps constant rows finite.
         where: a boolean array; only elements where it is true count in mean and variance.
+
+    Example:
+        >>> import numpy as np
+        >>> standardize(np.array([1.0, 3.0]), epsilon=0.0)
+        array([-1.,  1.])
     """
     x = _inexact(x)
     axes = normalize_axes(axis, len(x.shape))

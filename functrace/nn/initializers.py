@@ -46,7 +46,13 @@ def _generator(rng: Any) -> np.random.Generator:
 
 
 def zeros(rng: Any, shape: Sequence[int], dtype: Any = _FLOAT64) -> Any:
-    """An array of zeros; ``rng`` is not used."""
+    """An array of zeros; ``rng`` is not used.
+
+    Example:
+        >>> import numpy as np
+        >>> zeros(np.random.default_rng(0), (2,))
+        array([0., 0.])
+    """
     return np.zeros(tuple(shape), dtype)
 
 
@@ -56,7 +62,13 @@ def ones(rng: Any, shape: Sequence[int], dtype: Any = _FLOAT64) -> Any:
 
 
 def constant(value: Any, dtype: Any = _FLOAT64) -> Initializer:
-    """Return an initializer that fills with ``value``."""
+    """Return an initializer that fills with ``value``.
+
+    Example:
+        >>> import numpy as np
+        >>> constant(3.0)(np.random.default_rng(0), (2,))
+        array([3., 3.])
+    """
 
     def init(rng: Any, shape: Sequence[int], dtype: Any = dtype) -> Any:
         return np.full(tuple(shape), value, dtype)
@@ -208,7 +220,13 @@ def _scaled(
 def glorot_uniform(
     in_axis: Any = -2, out_axis: Any = -1, batch_axis: Any = (), dtype: Any = _FLOAT64
 ) -> Initializer:
-    """Return Glorot's uniform initializer: variance ``1 / fan_avg``."""
+    """Return Glorot's uniform initializer: variance ``1 / fan_avg``.
+
+    Example:
+        >>> import numpy as np
+        >>> glorot_uniform()(np.random.default_rng(0), (2, 3)).shape
+        (2, 3)
+    """
     return variance_scaling(1.0, "fan_avg", "uniform", in_axis, out_axis, batch_axis, dtype)
 
 
@@ -245,7 +263,13 @@ def he_uniform(
 def he_normal(
     in_axis: Any = -2, out_axis: Any = -1, batch_axis: Any = (), dtype: Any = _FLOAT64
 ) -> Initializer:
-    """Return He's normal initializer: variance ``2 / fan_in``, cut at two deviations."""
+    """Return He's normal initializer: variance ``2 / fan_in``, cut at two deviations.
+
+    Example:
+        >>> import numpy as np
+        >>> he_normal()(np.random.default_rng(0), (2, 3)).shape
+        (2, 3)
+    """
     return variance_scaling(2.0, "fan_in", "truncated_normal", in_axis, out_axis, batch_axis, dtype)
 
 

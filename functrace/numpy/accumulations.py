@@ -31,14 +31,26 @@ def accumulate(name: str, a: Any, axis: int | None, dtype: Any) -> Any:
 
 @numpy_function(np.cumsum)
 def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
-    """Running sum along ``axis``, or of all elements in C order; as ``numpy.cumsum``."""
+    """Running sum along ``axis``, or of all elements in C order; as ``numpy.cumsum``.
+
+    Example:
+        >>> import numpy as np
+        >>> cumsum(np.array([1, 2, 3]))
+        array([1, 3, 6])
+    """
     refuse_out(out, "cumsum")
     return accumulate("cumsum", a, axis, dtype)
 
 
 @numpy_function(np.cumprod)
 def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
-    """Running product along ``axis``, or of all elements in C order; as ``numpy.cumprod``."""
+    """Running product along ``axis``, or of all elements in C order; as ``numpy.cumprod``.
+
+    Example:
+        >>> import numpy as np
+        >>> cumprod(np.array([1, 2, 3]))
+        array([1, 2, 6])
+    """
     refuse_out(out, "cumprod")
     return accumulate("cumprod", a, axis, dtype)
 
@@ -86,6 +98,11 @@ def cumulative_sum(
         dtype: the dtype to sum in.
         out: refused for traced arrays.
         include_initial: start with a 0.
+
+    Example:
+        >>> import numpy as np
+        >>> cumulative_sum(np.array([1, 2, 3]), include_initial=True)
+        array([0, 1, 3, 6])
     """
     refuse_out(out, "cumulative_sum")
     return _array_api_accumulate("cumsum", x, axis, dtype, include_initial, 0)
@@ -104,6 +121,11 @@ def cumulative_prod(
     """Running product along ``axis``; as ``numpy.cumulative_prod``.
 
     The arguments are those of ``cumulative_sum``; ``include_initial`` starts with a 1.
+
+    Example:
+        >>> import numpy as np
+        >>> cumulative_prod(np.array([1, 2, 3]))
+        array([1, 2, 6])
     """
     refuse_out(out, "cumulative_prod")
     return _array_api_accumulate("cumprod", x, axis, dtype, include_initial, 1)

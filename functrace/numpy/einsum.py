@@ -257,7 +257,13 @@ def _einsum(xs: list[Any], inputs: list[Labels], output: Labels, optimize: Any) 
 
 
 def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = False) -> Any:
-    """Order of contraction of an ``einsum``, and a report; as ``numpy.einsum_path``."""
+    """Order of contraction of an ``einsum``, and a report; as ``numpy.einsum_path``.
+
+    Example:
+        >>> import numpy as np
+        >>> einsum_path("ij,jk,k->i", np.eye(2), np.eye(2), np.ones(2))[0]
+        ['einsum_path', (1, 2), (0, 1)]
+    """
     if has_tracer(operands):
         operands = tuple(
             np.broadcast_to(np.float64(0), shape_of(x)) if has_tracer(x) else x for x in operands

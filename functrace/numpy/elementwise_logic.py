@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.core.aval import dtype_of, shape_of
+from functrace.core.aval import shape_of
 from functrace.core.trace import Tracer
 from functrace.numpy.dispatching import numpy_function, operand
 from functrace.numpy.ufuncs import loop_operands, operands, ufunc_function
@@ -62,9 +62,10 @@ def _compare(
         a, b = operands(ufunc, x, y)
     except OverflowError:
         return _compare_out_of_range(python, x, y)
-    if dtype_of(a) != dtype_of(b):
-        return _compare_signs(primitive, python, a, b)
-    return primitive(a, b)
+    dtype = a.dtype
+    if dtype.kind == "c" and primitive in (logical.lt, logical.le, logical.gt, logical.ge):
+        return _lexical(primitive, a, b)
+    return primitive(a, b) if dtype == b.dtype else _compare_signs(primitive, python, a, b)
 
 
 def _compare_out_of_range(python: Callable[..., Any], x: Any, y: Any) -> Any:
@@ -106,38 +107,28 @@ def _lexical(strict: Callable[..., Any], x: Any, y: Any) -> Any:
     return bitwise.bitwise_or(order(xr, yr), tie)
 
 
-def _order(ufunc: np.ufunc, primitive: Any, python: Any, x: Any, y: Any) -> Any:
-    if "c" in (dtype_of(as_array(x)).kind, dtype_of(as_array(y)).kind):
-        return _lexical(primitive, *_broadcast(loop_operands(ufunc, x, y)))
-    return _compare(ufunc, primitive, python, x, y)
-
-
-def _broadcast(values: list[Any]) -> list[Any]:
-    return [operand(v) for v in values]
-
-
 @ufunc_function(np.less)
 def less(x1: Any, x2: Any, /) -> Any:
     """Tell where the first is below the second."""
-    return _order(np.less, logical.lt, operator.lt, x1, x2)
+    return _compare(np.less, logical.lt, operator.lt, x1, x2)
 
 
 @ufunc_function(np.less_equal)
 def less_equal(x1: Any, x2: Any, /) -> Any:
     """Tell where the first is not above the second."""
-    return _order(np.less_equal, logical.le, operator.le, x1, x2)
+    return _compare(np.less_equal, logical.le, operator.le, x1, x2)
 
 
 @ufunc_function(np.greater)
 def greater(x1: Any, x2: Any, /) -> Any:
     """Tell where the first is above the second."""
-    return _order(np.greater, logical.gt, operator.gt, x1, x2)
+    return _compare(np.greater, logical.gt, operator.gt, x1, x2)
 
 
 @ufunc_function(np.greater_equal)
 def greater_equal(x1: Any, x2: Any, /) -> Any:
     """Tell where the first is not below the second."""
-    return _order(np.greater_equal, logical.ge, operator.ge, x1, x2)
+    return _compare(np.greater_equal, logical.ge, operator.ge, x1, x2)
 
 
 # --- logic -------------------------------------------------------------------------------------

@@ -129,6 +129,11 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
     Raises:
         ValueError: there is no such norm.
         NotImplementedError: a norm of singular values of a traced array.
+
+    Example:
+        >>> import numpy as np
+        >>> norm(np.array([3.0, 4.0]))
+        np.float64(5.0)
     """
     x = _inexact(x)
     ndim = len(x.shape)
@@ -144,14 +149,26 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
 
 @numpy_function(np.linalg.vector_norm)
 def vector_norm(x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Any:
-    """Norm of vectors, over one axis or several; as ``numpy.linalg.vector_norm``."""
+    """Norm of vectors, over one axis or several; as ``numpy.linalg.vector_norm``.
+
+    Example:
+        >>> import numpy as np
+        >>> vector_norm(np.array([3.0, 4.0]), ord=1)
+        np.float64(7.0)
+    """
     x = _inexact(x)
     return _vector_norm(x, ord, normalize_axes(axis, len(x.shape)), keepdims)
 
 
 @numpy_function(np.linalg.matrix_norm)
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
-    """Norm of matrices, in the last two axes; as ``numpy.linalg.matrix_norm``."""
+    """Norm of matrices, in the last two axes; as ``numpy.linalg.matrix_norm``.
+
+    Example:
+        >>> import numpy as np
+        >>> matrix_norm(np.eye(4))
+        np.float64(2.0)
+    """
     x = _inexact(x)
     ndim = _check_matrices(x)
     return _matrix_norm(x, ord, (ndim - 2, ndim - 1), keepdims)
@@ -175,6 +192,12 @@ def matrix_power(a: Any, n: int) -> Any:
 
     Raises:
         NotImplementedError: a negative power of a traced array.
+
+    Example:
+        >>> import numpy as np
+        >>> matrix_power(np.array([[1, 1], [0, 1]]), 3)
+        array([[1, 3],
+               [0, 1]])
     """
     x = operand(a)
     ndim = _check_matrices(x, square=True)
@@ -195,7 +218,14 @@ def matrix_power(a: Any, n: int) -> Any:
 
 @numpy_function(np.linalg.outer)
 def outer(x1: Any, x2: Any, /) -> Any:
-    """Matrix of the products of the elements of two vectors; as ``numpy.linalg.outer``."""
+    """Matrix of the products of the elements of two vectors; as ``numpy.linalg.outer``.
+
+    Example:
+        >>> import numpy as np
+        >>> outer(np.array([1, 2]), np.array([3, 4]))
+        array([[3, 4],
+               [6, 8]])
+    """
     x1, x2 = operand(x1), operand(x2)
     if len(x1.shape) != 1 or len(x2.shape) != 1:
         raise ValueError(
@@ -207,7 +237,13 @@ def outer(x1: Any, x2: Any, /) -> Any:
 
 @numpy_function(np.linalg.cross)
 def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    """Cross product of vectors of three elements; as ``numpy.linalg.cross``."""
+    """Cross product of vectors of three elements; as ``numpy.linalg.cross``.
+
+    Example:
+        >>> import numpy as np
+        >>> cross(np.array([1, 0, 0]), np.array([0, 1, 0]))
+        array([0, 0, 1])
+    """
     x1, x2 = promote_dtypes(operand(x1), operand(x2))
     shape = broadcast_shapes(x1.shape, x2.shape)
     return products.cross(broadcast_to(x1, shape), broadcast_to(x2, shape), axis=axis)
@@ -215,13 +251,25 @@ def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 
 @numpy_function(np.linalg.diagonal)
 def diagonal(x: Any, /, *, offset: int = 0) -> Any:
-    """Diagonals of matrices, in the last two axes; as ``numpy.linalg.diagonal``."""
+    """Diagonals of matrices, in the last two axes; as ``numpy.linalg.diagonal``.
+
+    Example:
+        >>> import numpy as np
+        >>> diagonal(np.array([[1, 2], [3, 4]]))
+        array([1, 4])
+    """
     return taking.diagonal(x, offset, -2, -1)
 
 
 @numpy_function(np.linalg.trace)
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
-    """Sums of the diagonals of matrices, in the last two axes; as ``numpy.linalg.trace``."""
+    """Sums of the diagonals of matrices, in the last two axes; as ``numpy.linalg.trace``.
+
+    Example:
+        >>> import numpy as np
+        >>> trace(np.array([[1, 2], [3, 4]]))
+        np.int64(5)
+    """
     return products.trace(x, offset, -2, -1, dtype)
 
 
@@ -245,7 +293,14 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 
 @numpy_function(np.linalg.matrix_transpose)
 def matrix_transpose(x: Any, /) -> Any:
-    """Matrices with their last two axes exchanged; as ``numpy.linalg.matrix_transpose``."""
+    """Matrices with their last two axes exchanged; as ``numpy.linalg.matrix_transpose``.
+
+    Example:
+        >>> import numpy as np
+        >>> matrix_transpose(np.array([[1, 2], [3, 4]]))
+        array([[1, 3],
+               [2, 4]])
+    """
     x = operand(x)
     ndim = len(x.shape)
     if ndim < 2:

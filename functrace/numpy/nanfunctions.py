@@ -75,7 +75,13 @@ def nansum(
     initial: Any = None,
     where: Any = None,
 ) -> Any:
-    """Sum over ``axis`` with NaN as 0; as ``numpy.nansum``. The arguments are those of ``sum``."""
+    """Sum over ``axis`` with NaN as 0; as ``numpy.nansum``. The arguments are those of ``sum``.
+
+    Example:
+        >>> import numpy as np
+        >>> nansum(np.array([1.0, np.nan, 3.0]))
+        np.float64(4.0)
+    """
     refuse_out(out, "nansum")
     return sum(replace_nan(a, 0)[0], axis, dtype, None, keepdims, initial, where)
 
@@ -90,21 +96,39 @@ def nanprod(
     initial: Any = None,
     where: Any = None,
 ) -> Any:
-    """Product over ``axis`` with NaN as 1; as ``numpy.nanprod``."""
+    """Product over ``axis`` with NaN as 1; as ``numpy.nanprod``.
+
+    Example:
+        >>> import numpy as np
+        >>> nanprod(np.array([1.0, np.nan, 3.0]))
+        np.float64(3.0)
+    """
     refuse_out(out, "nanprod")
     return prod(replace_nan(a, 1)[0], axis, dtype, None, keepdims, initial, where)
 
 
 @numpy_function(np.nancumsum)
 def nancumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
-    """Running sum with NaN as 0; as ``numpy.nancumsum``."""
+    """Running sum with NaN as 0; as ``numpy.nancumsum``.
+
+    Example:
+        >>> import numpy as np
+        >>> nancumsum(np.array([1.0, np.nan, 3.0]))
+        array([1., 1., 4.])
+    """
     refuse_out(out, "nancumsum")
     return cumsum(replace_nan(a, 0)[0], axis, dtype)
 
 
 @numpy_function(np.nancumprod)
 def nancumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
-    """Running product with NaN as 1; as ``numpy.nancumprod``."""
+    """Running product with NaN as 1; as ``numpy.nancumprod``.
+
+    Example:
+        >>> import numpy as np
+        >>> nancumprod(np.array([1.0, np.nan, 3.0]))
+        array([1., 1., 3.])
+    """
     refuse_out(out, "nancumprod")
     return cumprod(replace_nan(a, 1)[0], axis, dtype)
 
@@ -118,7 +142,13 @@ def nanmax(
     initial: Any = None,
     where: Any = None,
 ) -> Any:
-    """Largest element over ``axis`` that isn't NaN, or NaN; as ``numpy.nanmax``."""
+    """Largest element over ``axis`` that isn't NaN, or NaN; as ``numpy.nanmax``.
+
+    Example:
+        >>> import numpy as np
+        >>> nanmax(np.array([1.0, np.nan, 3.0]))
+        np.float64(3.0)
+    """
     refuse_out(out, "nanmax")
     x, mask = replace_nan(a, -np.inf)
     result = max(x, axis, None, keepdims, initial, where)
@@ -134,7 +164,13 @@ def nanmin(
     initial: Any = None,
     where: Any = None,
 ) -> Any:
-    """Smallest element over ``axis`` that isn't NaN, or NaN; as ``numpy.nanmin``."""
+    """Smallest element over ``axis`` that isn't NaN, or NaN; as ``numpy.nanmin``.
+
+    Example:
+        >>> import numpy as np
+        >>> nanmin(np.array([1.0, np.nan, 3.0]))
+        np.float64(1.0)
+    """
     refuse_out(out, "nanmin")
     x, mask = replace_nan(a, np.inf)
     result = min(x, axis, None, keepdims, initial, where)
@@ -166,6 +202,11 @@ def nanargmax(a: Any, axis: int | None = None, out: None = None, *, keepdims: bo
 
     Raises:
         ValueError: a slice is all NaN. Where values aren't known, its index is -1.
+
+    Example:
+        >>> import numpy as np
+        >>> nanargmax(np.array([1.0, np.nan, 3.0]))
+        np.int64(2)
     """
     refuse_out(out, "nanargmax")
     return _nan_arg(argmax, a, axis, keepdims, -np.inf)
@@ -177,6 +218,11 @@ def nanargmin(a: Any, axis: int | None = None, out: None = None, *, keepdims: bo
 
     Raises:
         ValueError: a slice is all NaN. Where values aren't known, its index is -1.
+
+    Example:
+        >>> import numpy as np
+        >>> nanargmin(np.array([1.0, np.nan, 3.0]))
+        np.int64(0)
     """
     refuse_out(out, "nanargmin")
     return _nan_arg(argmin, a, axis, keepdims, np.inf)
@@ -203,7 +249,13 @@ def nanmean(
     *,
     where: Any = None,
 ) -> Any:
-    """Mean over ``axis`` of the elements that aren't NaN; as ``numpy.nanmean``."""
+    """Mean over ``axis`` of the elements that aren't NaN; as ``numpy.nanmean``.
+
+    Example:
+        >>> import numpy as np
+        >>> nanmean(np.array([1.0, np.nan, 3.0]))
+        np.float64(2.0)
+    """
     refuse_out(out, "nanmean")
     x, mask = replace_nan(a, 0)
     if mask is None:
@@ -229,6 +281,11 @@ def nanvar(
     """Variance over ``axis`` of the elements that aren't NaN; as ``numpy.nanvar``.
 
     The arguments are those of ``var``; the result is NaN where fewer than ``ddof + 1`` count.
+
+    Example:
+        >>> import numpy as np
+        >>> nanvar(np.array([1.0, np.nan, 3.0]))
+        np.float64(1.0)
     """
     refuse_out(out, "nanvar")
     x, mask = replace_nan(a, 0)
@@ -271,7 +328,13 @@ def nanstd(
     mean: Any = None,
     correction: Any = None,
 ) -> Any:
-    """Standard deviation over ``axis`` of the elements that aren't NaN; as ``numpy.nanstd``."""
+    """Standard deviation over ``axis`` of the elements that aren't NaN; as ``numpy.nanstd``.
+
+    Example:
+        >>> import numpy as np
+        >>> nanstd(np.array([1.0, np.nan, 3.0]))
+        np.float64(1.0)
+    """
     refuse_out(out, "nanstd")
     variance = nanvar(
         a, axis, dtype, None, ddof, keepdims, where=where, mean=mean, correction=correction

@@ -103,7 +103,13 @@ def dot(
     precision: Any = None,
     preferred_element_type: Any = None,
 ) -> Any:
-    """Sum of products over the last axis of ``a`` and the last but one of ``b``; ``numpy.dot``."""
+    """Sum of products over the last axis of ``a`` and the last but one of ``b``; ``numpy.dot``.
+
+    Example:
+        >>> import numpy as np
+        >>> dot(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+        np.float64(11.0)
+    """
     refuse_out(out, "dot")
     a, b = product_operands(a, b, dtype=preferred_element_type)
     if not a.shape or not b.shape:
@@ -115,7 +121,13 @@ def dot(
 
 @numpy_function_with(np.inner, *JAX_OPTIONS)
 def inner(a: Any, b: Any, /, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
-    """Sum of products over the last axes; as ``numpy.inner``."""
+    """Sum of products over the last axes; as ``numpy.inner``.
+
+    Example:
+        >>> import numpy as np
+        >>> inner(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+        np.float64(11.0)
+    """
     a, b = product_operands(a, b, dtype=preferred_element_type)
     if not a.shape or not b.shape:
         return a * b
@@ -125,7 +137,14 @@ def inner(a: Any, b: Any, /, *, precision: Any = None, preferred_element_type: A
 
 @numpy_function(np.outer)
 def outer(a: Any, b: Any, out: None = None) -> Any:
-    """Matrix of the products of each element of ``a`` with each of ``b``; as ``numpy.outer``."""
+    """Matrix of the products of each element of ``a`` with each of ``b``; as ``numpy.outer``.
+
+    Example:
+        >>> import numpy as np
+        >>> outer(np.array([1, 2]), np.array([3, 4]))
+        array([[3, 4],
+               [6, 8]])
+    """
     refuse_out(out, "outer")
     a, b = product_operands(a, b)
     n, m = math.prod(a.shape), math.prod(b.shape)
@@ -134,7 +153,13 @@ def outer(a: Any, b: Any, out: None = None) -> Any:
 
 @numpy_function_with(np.vdot, *JAX_OPTIONS)
 def vdot(a: Any, b: Any, /, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
-    """Dot product of the elements in C order, the first conjugated; as ``numpy.vdot``."""
+    """Dot product of the elements in C order, the first conjugated; as ``numpy.vdot``.
+
+    Example:
+        >>> import numpy as np
+        >>> vdot(np.array([1j]), np.array([1j]))
+        np.complex128(1+0j)
+    """
     a, b = product_operands(a, b, dtype=preferred_element_type)
     a, b = flatten(a), flatten(b)
     _check_same("vdot", a, b, 0, 0)
@@ -156,6 +181,12 @@ def tensordot(
         a: an array.
         b: an array.
         axes: how many axes, the last of ``a`` and the first of ``b``; or two lists of axes.
+
+    Example:
+        >>> import numpy as np
+        >>> tensordot(np.ones((2, 3)), np.ones((3, 2)), 1)
+        array([[3., 3.],
+               [3., 3.]])
     """
     a, b = product_operands(a, b, dtype=preferred_element_type)
     na, nb = len(a.shape), len(b.shape)
@@ -213,6 +244,11 @@ def matmul(
 
     Raises:
         ShapeError: an operand has no axis, or the sizes don't fit; a ValueError too.
+
+    Example:
+        >>> import numpy as np
+        >>> matmul(np.eye(2), np.array([1.0, 2.0]))
+        array([1., 2.])
     """
     refuse_out(out, "matmul")
     dtype = dtype if preferred_element_type is None else preferred_element_type
@@ -257,7 +293,13 @@ def _batched_matmul(x1: Any, x2: Any) -> Any:
 
 @numpy_function(np.vecdot)
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    """Dot product of vectors along ``axis``, the first conjugated; as ``numpy.vecdot``."""
+    """Dot product of vectors along ``axis``, the first conjugated; as ``numpy.vecdot``.
+
+    Example:
+        >>> import numpy as np
+        >>> vecdot(np.array([[1, 2], [3, 4]]), np.array([1, 1]))
+        array([3, 7])
+    """
     x1, x2 = product_operands(x1, x2)
     for i, x in enumerate((x1, x2)):
         if not x.shape:
@@ -303,7 +345,13 @@ def trace(
     dtype: Any = None,
     out: None = None,
 ) -> Any:
-    """Sum along a diagonal of two axes; as ``numpy.trace``."""
+    """Sum along a diagonal of two axes; as ``numpy.trace``.
+
+    Example:
+        >>> import numpy as np
+        >>> trace(np.array([[1, 2], [3, 4]]))
+        np.int64(5)
+    """
     refuse_out(out, "trace")
     x = diagonal(a, offset, axis1, axis2)
     x = convert_element_type(x, sum_dtype(x.dtype) if dtype is None else dtype)
@@ -315,7 +363,13 @@ def trace(
 
 @numpy_function(np.kron)
 def kron(a: Any, b: Any) -> Any:
-    """Kronecker product: blocks of ``b`` scaled by the elements of ``a``; as ``numpy.kron``."""
+    """Kronecker product: blocks of ``b`` scaled by the elements of ``a``; as ``numpy.kron``.
+
+    Example:
+        >>> import numpy as np
+        >>> kron(np.array([1, 10]), np.array([1, 2]))
+        array([ 1,  2, 10, 20])
+    """
     a, b = product_operands(a, b)
     ndim = max(len(a.shape), len(b.shape))
     shape_a = (1,) * (ndim - len(a.shape)) + tuple(a.shape)
@@ -347,6 +401,11 @@ def cross(
 
     Raises:
         ShapeError: the vectors don't have three elements.
+
+    Example:
+        >>> import numpy as np
+        >>> cross(np.array([1, 0, 0]), np.array([0, 1, 0]))
+        array([0, 0, 1])
     """
     if axis is not None:
         axisa = axisb = axisc = axis
@@ -382,7 +441,13 @@ def _turn(x: Any) -> Any:
 
 @numpy_function(np.linalg.multi_dot)
 def multi_dot(arrays: Sequence[Any], *, out: None = None) -> Any:
-    """Product of a chain of matrices, in the cheapest order; as ``numpy.linalg.multi_dot``."""
+    """Product of a chain of matrices, in the cheapest order; as ``numpy.linalg.multi_dot``.
+
+    Example:
+        >>> import numpy as np
+        >>> multi_dot([np.eye(2), np.eye(2), np.ones(2)])
+        array([1., 1.])
+    """
     refuse_out(out, "linalg.multi_dot")
     xs = product_operands(*arrays)
     if len(xs) < 2:

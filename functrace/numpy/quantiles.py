@@ -272,6 +272,11 @@ def quantile(
         method: NumPy's thirteen definitions of a sample quantile.
         keepdims: keep the reduced axes, of size 1.
         weights: refused for traced arrays.
+
+    Example:
+        >>> import numpy as np
+        >>> quantile(np.array([1.0, 2.0, 4.0]), 0.25)
+        np.float64(1.5)
     """
     _check_options("quantile", out, weights)
     return _quantile(np.quantile, a, q, axis, method, keepdims)
@@ -292,6 +297,11 @@ def percentile(
     """Values below which ``q`` percent of the elements lie; as ``numpy.percentile``.
 
     The arguments are those of ``quantile``, with ``q`` from 0 to 100.
+
+    Example:
+        >>> import numpy as np
+        >>> percentile(np.array([1.0, 2.0, 4.0]), 75)
+        np.float64(3.0)
     """
     _check_options("percentile", out, weights)
     return _quantile(np.percentile, a, q, axis, method, keepdims)
@@ -309,7 +319,13 @@ def nanquantile(
     *,
     weights: None = None,
 ) -> Any:
-    """Quantiles of the elements that aren't NaN; as ``numpy.nanquantile``."""
+    """Quantiles of the elements that aren't NaN; as ``numpy.nanquantile``.
+
+    Example:
+        >>> import numpy as np
+        >>> nanquantile(np.array([1.0, np.nan, 4.0]), 0.5)
+        np.float64(2.5)
+    """
     _check_options("nanquantile", out, weights)
     plain = _quantile if operand(a).dtype.kind in "biu" else _nan_quantile
     return plain(np.nanquantile, a, q, axis, method, keepdims)
@@ -327,7 +343,13 @@ def nanpercentile(
     *,
     weights: None = None,
 ) -> Any:
-    """Percentiles of the elements that aren't NaN; as ``numpy.nanpercentile``."""
+    """Percentiles of the elements that aren't NaN; as ``numpy.nanpercentile``.
+
+    Example:
+        >>> import numpy as np
+        >>> nanpercentile(np.array([1.0, np.nan, 4.0]), 50)
+        np.float64(2.5)
+    """
     _check_options("nanpercentile", out, weights)
     plain = _quantile if operand(a).dtype.kind in "biu" else _nan_quantile
     return plain(np.nanpercentile, a, q, axis, method, keepdims)
@@ -347,12 +369,20 @@ def median(
     overwrite_input: bool = False,
     keepdims: bool = False,
 ) -> Any:
-    """Middle of the sorted elements, or the mean of the two in the middle; as ``numpy.median``."""
+    """Middle of the sorted elements, or the mean of the two in the middle; as ``numpy.median``.
+
+    Example:
+        >>> import numpy as np
+        >>> median(np.array([1.0, 7.0, 3.0]))
+        np.float64(3.0)
+    """
     refuse_out(out, "median")
     rows = _sorted_rows(a, axis)
     n = rows.length
     if not n:
-        raise ValueError("median of an array without elements, while it is traced")
+        x = rows.values
+        nothing = creation.full(rows.kept, np.nan, x.dtype if x.dtype.kind == "f" else _FLOAT64)
+        return _assemble([nothing], (), rows, nothing.dtype, keepdims)
     result = _poison(rows, _middle(_at(rows, (n - 1) // 2), _at(rows, n // 2)))
     return _assemble([result], (), rows, result.dtype, keepdims)
 
@@ -365,7 +395,13 @@ def nanmedian(
     overwrite_input: bool = False,
     keepdims: bool = False,
 ) -> Any:
-    """Median of the elements that aren't NaN; as ``numpy.nanmedian``."""
+    """Median of the elements that aren't NaN; as ``numpy.nanmedian``.
+
+    Example:
+        >>> import numpy as np
+        >>> nanmedian(np.array([1.0, np.nan, 3.0]))
+        np.float64(2.0)
+    """
     refuse_out(out, "nanmedian")
     if operand(a).dtype.kind in "biu":
         return median(a, axis, keepdims=keepdims)

@@ -154,6 +154,11 @@ def prod(
     """Product of the elements over ``axis``; as ``numpy.prod``. Its derivative is right at zeros.
 
     The arguments are those of ``sum``.
+
+    Example:
+        >>> import numpy as np
+        >>> prod(np.array([[1, 2], [3, 4]]), axis=1)
+        array([ 2, 12])
     """
     refuse_out(out, "prod")
     x = sum_operand(a, dtype)
@@ -167,7 +172,13 @@ def prod(
 def any(
     a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None
 ) -> Any:
-    """Whether any element over ``axis`` is true (not zero); as ``numpy.any``."""
+    """Whether any element over ``axis`` is true (not zero); as ``numpy.any``.
+
+    Example:
+        >>> import numpy as np
+        >>> any(np.array([[False, True], [False, False]]), axis=1)
+        array([ True, False])
+    """
     refuse_out(out, "any")
     x = _masked(as_boolean(a), where, False)
     return fold(reduce_or_p, x, normalize_axes(axis, len(x.shape)), keepdims)
@@ -177,7 +188,13 @@ def any(
 def all(
     a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None
 ) -> Any:
-    """Whether all elements over ``axis`` are true (not zero); as ``numpy.all``."""
+    """Whether all elements over ``axis`` are true (not zero); as ``numpy.all``.
+
+    Example:
+        >>> import numpy as np
+        >>> all(np.array([1, 2, 0]))
+        np.False_
+    """
     refuse_out(out, "all")
     x = _masked(as_boolean(a), where, True)
     return fold(reduce_and_p, x, normalize_axes(axis, len(x.shape)), keepdims)
@@ -191,7 +208,13 @@ def as_boolean(a: Any) -> Any:
 
 @numpy_function(np.count_nonzero)
 def count_nonzero(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    """How many elements over ``axis`` are not zero; as ``numpy.count_nonzero``."""
+    """How many elements over ``axis`` are not zero; as ``numpy.count_nonzero``.
+
+    Example:
+        >>> import numpy as np
+        >>> count_nonzero(np.array([1, 0, 3]))
+        np.int64(2)
+    """
     x = convert_element_type(as_boolean(a), _INT64)
     return fold(reduce_sum_p, x, normalize_axes(axis, len(x.shape)), keepdims)
 
@@ -247,6 +270,11 @@ def max(
 
     Raises:
         ValueError: there is no element and no ``initial``.
+
+    Example:
+        >>> import numpy as np
+        >>> max(np.array([[1.0, 5.0], [3.0, 2.0]]), axis=0)
+        array([3., 5.])
     """
     refuse_out(out, "max")
     return _extreme("maximum", a, axis, keepdims, initial, where)
@@ -264,6 +292,11 @@ def min(
     """Smallest element over ``axis``; as ``numpy.min``. Ties share the derivative evenly.
 
     The arguments are those of ``max``.
+
+    Example:
+        >>> import numpy as np
+        >>> min(np.array([[1.0, 5.0], [3.0, 2.0]]), axis=0)
+        array([1., 2.])
     """
     refuse_out(out, "min")
     return _extreme("minimum", a, axis, keepdims, initial, where)
@@ -275,7 +308,13 @@ amin = min
 
 @numpy_function(np.ptp)
 def ptp(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False) -> Any:
-    """Largest less smallest element over ``axis``; as ``numpy.ptp``."""
+    """Largest less smallest element over ``axis``; as ``numpy.ptp``.
+
+    Example:
+        >>> import numpy as np
+        >>> ptp(np.array([1.0, 5.0, 3.0]))
+        np.float64(4.0)
+    """
     refuse_out(out, "ptp")
     x = operand(a)
     return max(x, axis, keepdims=keepdims) - min(x, axis, keepdims=keepdims)
@@ -298,14 +337,26 @@ def _arg_extreme(name: str, a: Any, axis: int | None, keepdims: bool) -> Any:
 
 @numpy_function(np.argmax)
 def argmax(a: Any, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Any:
-    """Index of the first largest element along ``axis``, or in C order; as ``numpy.argmax``."""
+    """Index of the first largest element along ``axis``, or in C order; as ``numpy.argmax``.
+
+    Example:
+        >>> import numpy as np
+        >>> argmax(np.array([1.0, 5.0, 3.0]))
+        np.int64(1)
+    """
     refuse_out(out, "argmax")
     return _arg_extreme("argmax", a, axis, keepdims)
 
 
 @numpy_function(np.argmin)
 def argmin(a: Any, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Any:
-    """Index of the first smallest element along ``axis``, or in C order; as ``numpy.argmin``."""
+    """Index of the first smallest element along ``axis``, or in C order; as ``numpy.argmin``.
+
+    Example:
+        >>> import numpy as np
+        >>> argmin(np.array([1.0, 5.0, 3.0]))
+        np.int64(0)
+    """
     refuse_out(out, "argmin")
     return _arg_extreme("argmin", a, axis, keepdims)
 
@@ -327,6 +378,11 @@ def mean(
 
     Integers and booleans are averaged as float64, float16 in float32 (the result is float16).
     The arguments are those of ``sum``.
+
+    Example:
+        >>> import numpy as np
+        >>> mean(np.array([1, 2, 4, 5]))
+        np.float64(3.0)
     """
     refuse_out(out, "mean")
     x = operand(a)
@@ -421,6 +477,11 @@ def var(
         where: a boolean array; only elements where it is true count.
         mean: the mean, when it is known, with the reduced axes kept.
         correction: the Array API's name of ``ddof``.
+
+    Example:
+        >>> import numpy as np
+        >>> var(np.array([1.0, 2.0, 3.0]), ddof=1)
+        np.float64(1.0)
     """
     refuse_out(out, "var")
     return _variance(a, axis, dtype, ddof, keepdims, where, mean, correction)
@@ -442,6 +503,11 @@ def std(
     """Standard deviation over ``axis``; as ``numpy.std``. Its derivative is 0 where it is 0.
 
     The arguments are those of ``var``.
+
+    Example:
+        >>> import numpy as np
+        >>> std(np.array([1.0, 3.0]))
+        np.float64(1.0)
     """
     refuse_out(out, "std")
     return powers.sqrt(_variance(a, axis, dtype, ddof, keepdims, where, mean, correction))
@@ -464,6 +530,11 @@ def average(
         weights: of the shape of ``a``, or of its ``axis``; equal without it.
         returned: return the sum of the weights too.
         keepdims: keep the reduced axes, of size 1.
+
+    Example:
+        >>> import numpy as np
+        >>> average(np.array([1.0, 4.0]), weights=np.array([2.0, 1.0]))
+        np.float64(2.0)
     """
     x = operand(a)
     axes = normalize_axes(axis, len(x.shape))

@@ -66,6 +66,11 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
         axis: the axis.
         prepend: values to put in front of ``a``, or one number.
         append: values to put behind ``a``, or one number.
+
+    Example:
+        >>> import numpy as np
+        >>> diff(np.array([1, 4, 9]))
+        array([3, 5])
     """
     if n == 0:
         return a
@@ -96,7 +101,13 @@ def _edge(value: Any, x: Any, axis: int) -> Any:
 
 @numpy_function(np.ediff1d)
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
-    """Differences of neighbours in C order; as ``numpy.ediff1d``."""
+    """Differences of neighbours in C order; as ``numpy.ediff1d``.
+
+    Example:
+        >>> import numpy as np
+        >>> ediff1d(np.array([1, 4, 9]))
+        array([3, 5])
+    """
     x = operand(ary)
     x = structural.reshape(x, (math.prod(x.shape),))
     parts = [_step(x, 0)]
@@ -169,6 +180,11 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
         *varargs: one spacing for all axes, or one spacing or the points for each.
         axis: an axis, several, or None for all: a tuple of results when there are several.
         edge_order: 1 or 2, the order of the differences at the ends.
+
+    Example:
+        >>> import numpy as np
+        >>> gradient(np.array([1.0, 4.0, 9.0]))
+        array([3., 4., 5.])
     """
     x = operand(f)
     if x.dtype.kind not in "fc":
@@ -189,7 +205,13 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
 
 @numpy_function(np.trapezoid)
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
-    """Integral of samples along ``axis`` by the trapezoidal rule; as ``numpy.trapezoid``."""
+    """Integral of samples along ``axis`` by the trapezoidal rule; as ``numpy.trapezoid``.
+
+    Example:
+        >>> import numpy as np
+        >>> trapezoid(np.array([1.0, 2.0, 3.0]))
+        np.float64(4.0)
+    """
     y = operand(y)
     axis = normalize_axis(axis, len(y.shape))
     if x is None:
@@ -238,7 +260,13 @@ def _vectors(name: str, a: Any, v: Any) -> list[Any]:
 
 @numpy_function(np.convolve)
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
-    """Convolution of two vectors; as ``numpy.convolve``."""
+    """Convolution of two vectors; as ``numpy.convolve``.
+
+    Example:
+        >>> import numpy as np
+        >>> convolve(np.array([1, 2]), np.array([1, 1]))
+        array([1, 3, 2])
+    """
     a, v = _vectors("convolve", a, v)
     if a.shape[0] < v.shape[0]:
         a, v = v, a
@@ -247,7 +275,13 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 
 @numpy_function(np.correlate)
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
-    """Correlation of two vectors, the second conjugated; as ``numpy.correlate``."""
+    """Correlation of two vectors, the second conjugated; as ``numpy.correlate``.
+
+    Example:
+        >>> import numpy as np
+        >>> correlate(np.array([1, 2, 3]), np.array([1, 1]))
+        array([3, 5])
+    """
     a, v = _vectors("correlate", a, v)
     v = conjugate(v)
     if a.shape[0] < v.shape[0]:
@@ -260,7 +294,13 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
 
 @numpy_function(np.polyval)
 def polyval(p: Any, x: Any) -> Any:
-    """Value of a polynomial at ``x``, its highest power first; as ``numpy.polyval``."""
+    """Value of a polynomial at ``x``, its highest power first; as ``numpy.polyval``.
+
+    Example:
+        >>> import numpy as np
+        >>> polyval(np.array([1.0, 2.0]), 3.0)
+        np.float64(5.0)
+    """
     p, x = operand(p), operand(x)
     y = x * cast(0, x.dtype)
     for i in range(p.shape[0]):
@@ -280,27 +320,51 @@ def _same_length(a1: Any, a2: Any) -> list[Any]:
 
 @numpy_function(np.polyadd)
 def polyadd(a1: Any, a2: Any) -> Any:
-    """Coefficients of the sum of two polynomials; as ``numpy.polyadd``."""
+    """Coefficients of the sum of two polynomials; as ``numpy.polyadd``.
+
+    Example:
+        >>> import numpy as np
+        >>> polyadd(np.array([1, 2]), np.array([1]))
+        array([1, 3])
+    """
     a1, a2 = _same_length(a1, a2)
     return a1 + a2
 
 
 @numpy_function(np.polysub)
 def polysub(a1: Any, a2: Any) -> Any:
-    """Coefficients of the difference of two polynomials; as ``numpy.polysub``."""
+    """Coefficients of the difference of two polynomials; as ``numpy.polysub``.
+
+    Example:
+        >>> import numpy as np
+        >>> polysub(np.array([1, 2]), np.array([1]))
+        array([1, 1])
+    """
     a1, a2 = _same_length(a1, a2)
     return a1 - a2
 
 
 @numpy_function(np.polymul)
 def polymul(a1: Any, a2: Any) -> Any:
-    """Coefficients of the product of two polynomials; as ``numpy.polymul``, zeros kept."""
+    """Coefficients of the product of two polynomials; as ``numpy.polymul``, zeros kept.
+
+    Example:
+        >>> import numpy as np
+        >>> polymul(np.array([1, 2]), np.array([1, 1]))
+        array([1, 3, 2])
+    """
     return convolve(a1, a2)
 
 
 @numpy_function(np.polyder)
 def polyder(p: Any, m: int = 1) -> Any:
-    """Coefficients of the ``m``-th derivative of a polynomial; as ``numpy.polyder``."""
+    """Coefficients of the ``m``-th derivative of a polynomial; as ``numpy.polyder``.
+
+    Example:
+        >>> import numpy as np
+        >>> polyder(np.array([1, 2, 3]))
+        array([2, 2])
+    """
     if m < 0:
         raise ValueError("Order of derivative must be positive (see polyint)")
     x = operand(p)
@@ -318,6 +382,11 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
         p: the coefficients, the highest power first.
         m: how often to integrate.
         k: the constants of integration; 0 without it.
+
+    Example:
+        >>> import numpy as np
+        >>> polyint(np.array([2.0, 2.0]))
+        array([1., 2., 0.])
     """
     if m < 0:
         raise ValueError("Order of integral must be positive (see polyder)")

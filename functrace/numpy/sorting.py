@@ -1,4 +1,4 @@
-"""Sorting: sort, argsort, lexsort, partition, argpartition, unique."""
+"""Sorting: sort, argsort, lexsort, partition, argpartition."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from functrace.core.trace import Tracer
-from functrace.errors import ConcretizationError, compose
 from functrace.numpy.dispatching import constant, normalize_axis, numpy_function, operand
 from functrace.ops import creation, sorting, structural
 
@@ -20,8 +18,6 @@ __all__ = [
     "partition",
     "sort",
     "sort_complex",
-    "unique",
-    "unique_values",
 ]
 
 _INT64 = np.dtype(np.int64)
@@ -57,6 +53,11 @@ def sort(
         kind: accepted; sorts of traced arrays are stable.
         order: for structured arrays, which can't be traced.
         stable: accepted.
+
+    Example:
+        >>> import numpy as np
+        >>> sort(np.array([3, 1, 2]))
+        array([1, 2, 3])
     """
     _refuse_order(order)
     x, axis = _along(a, axis)
@@ -72,7 +73,13 @@ def argsort(
     *,
     stable: bool | None = None,
 ) -> Any:
-    """Indices that sort along ``axis``; as ``numpy.argsort``. Always stable."""
+    """Indices that sort along ``axis``; as ``numpy.argsort``. Always stable.
+
+    Example:
+        >>> import numpy as np
+        >>> argsort(np.array([3, 1, 2]))
+        array([1, 2, 0])
+    """
     _refuse_order(order)
     x, axis = _along(a, axis)
     if not x.shape:
@@ -83,7 +90,13 @@ def argsort(
 
 @numpy_function(np.lexsort)
 def lexsort(keys: Any, axis: int = -1) -> Any:
-    """Indices that sort by several keys, the last the most important; as ``numpy.lexsort``."""
+    """Indices that sort by several keys, the last the most important; as ``numpy.lexsort``.
+
+    Example:
+        >>> import numpy as np
+        >>> lexsort((np.array([2, 1, 3]), np.array([0, 0, 0])))
+        array([1, 0, 2])
+    """
     parts: Sequence[Any] = list(keys)
     xs = [constant(operand(k)) for k in reversed(parts)]
     if not xs:
@@ -100,6 +113,11 @@ def partition(
     """Copy in which element ``kth`` is where sorting puts it; as ``numpy.partition``.
 
     What is before and after it is sorted too, which NumPy leaves open.
+
+    Example:
+        >>> import numpy as np
+        >>> partition(np.array([3, 1, 2]), 0)[0]
+        np.int64(1)
     """
     _refuse_order(order)
     x, axis = _along(a, axis)
@@ -111,7 +129,13 @@ def partition(
 def argpartition(
     a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect", order: None = None
 ) -> Any:
-    """Indices that partition along ``axis``; as ``numpy.argpartition``."""
+    """Indices that partition along ``axis``; as ``numpy.argpartition``.
+
+    Example:
+        >>> import numpy as np
+        >>> argpartition(np.array([3, 1, 2]), 0)[0]
+        np.int64(1)
+    """
     _refuse_order(order)
     x, axis = _along(a, axis)
     _check_kth(kth, x.shape[axis])
@@ -126,57 +150,15 @@ def _check_kth(kth: Any, n: int) -> None:
 
 @numpy_function(np.sort_complex)
 def sort_complex(a: Any) -> Any:
-    """Sort by the real part, then the imaginary one, as complex; as ``numpy.sort_complex``."""
+    """Sort by the real part, then the imaginary one, as complex; as ``numpy.sort_complex``.
+
+    Example:
+        >>> import numpy as np
+        >>> sort_complex(np.array([2 + 1j, 1 - 1j]))
+        array([1.-1.j, 2.+1.j])
+    """
     x = operand(a)
     if x.dtype.kind == "c":
         return sort(x)
     narrow = x.dtype.char in "bhBH"
     return creation.convert_element_type(sort(x), np.complex64 if narrow else np.complex128)
-
-
-# --- unique ------------------------------------------------------------------------------------
-
-
-@numpy_function(np.unique)
-def unique(
-    ar: Any,
-    return_index: bool = False,
-    return_inverse: bool = False,
-    return_counts: bool = False,
-    axis: int | None = None,
-    *,
-    equal_nan: bool = True,
-    sorted: bool = True,
-) -> Any:
-    """Sorted different elements; as ``numpy.unique``.
-
-    How many there are depends on the values, so they must be known: it works under ``grad``,
-    ``jvp`` and ``vjp``, not under ``jit`` and ``vmap``.
-
-    Raises:
-        ConcretizationError: the values aren't known.
-    """
-    x = operand(ar)
-    values = constant(x)
-    if isinstance(values, Tracer):
-        raise ConcretizationError(
-            compose(
-                f"unique of {x!r}.",
-                "the size of its result depends on values that aren't known here.",
-                "call it outside of jit and vmap, or sort and compare neighbours.",
-            )
-        )
-    find: Any = np.unique
-    found = find(values, True, return_inverse, return_counts, axis, equal_nan=equal_nan)
-    index = found[1]
-    elements = structural.reshape(x, (values.size,)) if axis is None else x
-    place = 0 if axis is None else normalize_axis(axis, len(x.shape))
-    first = elements[(*(slice(None),) * place, index)]
-    rest = found[1:] if return_index else found[2:]
-    return (first, *rest) if rest else first
-
-
-@numpy_function(getattr(np, "unique_values", None))
-def unique_values(x: Any) -> Any:
-    """Different elements, sorted; as ``numpy.unique_values``, where ``unique`` works."""
-    return unique(x, equal_nan=False)

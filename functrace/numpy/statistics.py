@@ -80,6 +80,12 @@ def cov(
         fweights: how often each observation counts.
         aweights: how much each observation counts.
         dtype: the dtype to compute in, at least float64 without it.
+
+    Example:
+        >>> import numpy as np
+        >>> cov(np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0]))
+        array([[ 1., -1.],
+               [-1.,  1.]])
     """
     if ddof is not None and ddof != int(ddof):
         raise ValueError("ddof must be integer")
@@ -117,7 +123,14 @@ def _freedom_lost(ddof: int, weights: Any, aweights: Any, total: Any) -> Any:
 
 @numpy_function(np.corrcoef)
 def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
-    """Correlation coefficients of variables, one a row; as ``numpy.corrcoef``."""
+    """Correlation coefficients of variables, one a row; as ``numpy.corrcoef``.
+
+    Example:
+        >>> import numpy as np
+        >>> corrcoef(np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0]))
+        array([[ 1., -1.],
+               [-1.,  1.]])
+    """
     c = cov(x, y, rowvar, dtype=dtype)
     if not c.shape:
         return c / c
@@ -152,6 +165,11 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | N
 
     Raises:
         ConcretizationError: ``x`` has no known values and there is no ``length``.
+
+    Example:
+        >>> import numpy as np
+        >>> bincount(np.array([0, 2, 2]), length=4)
+        array([1, 0, 2, 0])
     """
     if length is None and not has_tracer((x, weights)):
         return np.bincount(x, weights, minlength)
@@ -244,7 +262,13 @@ def _edges(x: Any, bins: Any, span: Any) -> Any:
 
 @numpy_function(np.histogram_bin_edges)
 def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
-    """Edges of the bins of a histogram; as ``numpy.histogram_bin_edges``."""
+    """Edges of the bins of a histogram; as ``numpy.histogram_bin_edges``.
+
+    Example:
+        >>> import numpy as np
+        >>> histogram_bin_edges(np.array([1.0, 4.0]), 3)
+        array([1., 2., 3., 4.])
+    """
     return _edges(operand(a), bins, range)
 
 
@@ -264,6 +288,11 @@ def histogram(
         range: the outer edges; the least and the largest element without it.
         density: return a density that integrates to 1 instead of counts.
         weights: what each element adds, instead of 1.
+
+    Example:
+        >>> import numpy as np
+        >>> histogram(np.array([1.0, 2.0, 2.5, 4.0]), 3)[0]
+        array([1, 2, 1])
     """
     x = operand(a)
     edges = _edges(x, bins, range)

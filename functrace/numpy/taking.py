@@ -294,7 +294,7 @@ def mask_indices(n: int, mask_func: Any, k: int = 0) -> tuple[Any, ...]:
 
 @numpy_function(np.unravel_index)
 def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple[Any, ...]:
-    """The coordinates in ``shape`` of indices into the flat array."""
+    """The coordinates in ``shape`` of indices into the flat array; traced ones aren't checked."""
     sizes = as_shape(shape)
     rest = convert_element_type(operand(indices), np.int64)
     coordinates = []

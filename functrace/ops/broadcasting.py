@@ -20,21 +20,23 @@ __all__ = ["broadcast_in_dim", "broadcast_to", "reduce_sum", "unbroadcast"]
 broadcast_in_dim_p = Primitive("broadcast_in_dim")
 
 
-def _insert_axes(x_shape: tuple[int, ...], ndim: int, dims: tuple[int, ...]) -> tuple[int, ...]:
-    sizes = dict(zip(dims, x_shape))
-    return tuple(sizes.get(i, 1) for i in range(ndim))
-
-
 @broadcast_in_dim_p.def_impl
 def _broadcast_in_dim_impl(
     x: Any, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]
 ) -> Any:
-    if not shape:
+    old = x.shape
+    if old == shape:
         return x
-    x = np.asarray(x)
-    if x.ndim != len(shape):
-        x = x.reshape(_insert_axes(x.shape, len(shape), broadcast_dimensions))
-    return x if x.shape == shape else np.broadcast_to(x, shape)
+    if not old:
+        x = np.asarray(x)
+    strides = [0] * len(shape)
+    for n, stride, d in zip(old, x.strides, broadcast_dimensions):
+        if n != 1:
+            strides[d] = stride
+    if x.flags.c_contiguous and x.size:
+        # The same view as np.broadcast_to's, several times quicker.
+        return np.ndarray(shape, x.dtype, x, 0, strides)
+    return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)
 
 
 @broadcast_in_dim_p.def_abstract_eval

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,8 +56,15 @@ def _rest(ndim: int, *named: Axes) -> Axes:
 
 dot_general_p = Primitive("dot_general")
 
-# The products that ``@`` is: the last axis of a vector or matrix with the first of another.
-_MATMUL = ((((0,), (0,)), ((), ())), (((1,), (0,)), ((), ())))
+# Products of vectors and matrices that are NumPy's as they stand, by number of axes.
+_PLAIN: dict[Any, Callable[[Any, Any], Any]] = {
+    (1, 1, (((0,), (0,)), ((), ()))): lambda x, y: x @ y,
+    (2, 1, (((1,), (0,)), ((), ()))): lambda x, y: x @ y,
+    (1, 2, (((0,), (0,)), ((), ()))): lambda x, y: x @ y,
+    (2, 2, (((1,), (0,)), ((), ()))): lambda x, y: x @ y,
+    (2, 2, (((1,), (1,)), ((), ()))): lambda x, y: x @ y.T,
+    (2, 2, (((0,), (0,)), ((), ()))): lambda x, y: x.T @ y,
+}
 
 
 @dot_general_p.def_impl
@@ -69,8 +77,9 @@ def _dot_general_impl(
 ) -> Any:
     if preferred_element_type is not None:
         x, y = x.astype(preferred_element_type), y.astype(preferred_element_type)
-    if 1 <= x.ndim <= 2 and 1 <= y.ndim <= 2 and dimension_numbers == _MATMUL[x.ndim - 1]:
-        return x @ y
+    plain = _PLAIN.get((x.ndim, y.ndim, dimension_numbers))
+    if plain is not None:
+        return plain(x, y)
     p = MatrixProduct.of(dimension_numbers, x.ndim, y.ndim)
     shape = _result_shape(p, x.shape, y.shape)
     if not p.lhs_contracted:
@@ -152,27 +161,40 @@ def _dot_general_transpose(
     dimension_numbers: DotDimensionNumbers,
     preferred_element_type: np.dtype[Any] | None,
 ) -> Any:
-    p = MatrixProduct.of(dimension_numbers, len(x.shape), len(y.shape))
-    nb, nx, ny = len(p.lhs_batch), len(p.lhs_kept), len(p.rhs_kept)
-    ct_batch, ct_x = tuple(range(nb)), tuple(range(nb, nb + nx))
-    ct_y = tuple(range(nb + nx, nb + nx + ny))
-    if is_linear(x):
-        dtype, other, order = x.dtype, y, (*p.lhs_batch, *p.lhs_kept)
-        dims = ((ct_y, p.rhs_kept), (ct_batch, p.rhs_batch))
-        along, names = p.rhs_contracted, dict(zip(p.rhs_contracted, p.lhs_contracted))
-    else:
-        dtype, other, order = y.dtype, x, (*p.rhs_batch, *p.rhs_kept)
-        dims = ((ct_x, p.lhs_kept), (ct_batch, p.lhs_batch))
-        along, names = p.lhs_contracted, dict(zip(p.lhs_contracted, p.rhs_contracted))
+    by_x = is_linear(x)
+    dims, order = _transpose_plan(dimension_numbers, len(x.shape), len(y.shape), by_x)
+    wanted, other = (x, y) if by_x else (y, x)
     if dtype_of(other) != ct.dtype:
         other = convert_element_type(other, ct.dtype)
-    # The product has the batch axes, ours, and the other operand's contracted axes in its order.
-    product = dot_general_p.bind(ct, other, dimension_numbers=dims, preferred_element_type=None)
-    order = (*order, *(names[d] for d in sorted(along)))
-    result = transpose(product, inverse_permutation(order))
-    if result.dtype != dtype:
-        result = convert_element_type(result, dtype)
-    return [result, None] if is_linear(x) else [None, result]
+    pair = (ct, other) if by_x else (other, ct)
+    product = dot_general_p.bind(*pair, dimension_numbers=dims, preferred_element_type=None)
+    result = transpose(product, order)
+    if result.dtype != wanted.dtype:
+        result = convert_element_type(result, wanted.dtype)
+    return [result, None] if by_x else [None, result]
+
+
+@functools.cache
+def _transpose_plan(
+    dimension_numbers: DotDimensionNumbers, lhs_ndim: int, rhs_ndim: int, by_lhs: bool
+) -> tuple[DotDimensionNumbers, Axes]:
+    """Return the product that is an operand's cotangent, and the permutation of its axes.
+
+    It is ``ct . rhs`` or ``lhs . ct``: a matrix's cotangent then needs no transposing.
+    """
+    p = MatrixProduct.of(dimension_numbers, lhs_ndim, rhs_ndim)
+    nb, nx = len(p.lhs_batch), len(p.lhs_kept)
+    ct_batch, ct_x = tuple(range(nb)), tuple(range(nb, nb + nx))
+    ct_y = tuple(range(nb + nx, nb + nx + len(p.rhs_kept)))
+    if by_lhs:
+        names = dict(zip(p.rhs_contracted, p.lhs_contracted))
+        contracted = tuple(names[d] for d in sorted(p.rhs_contracted))
+        axes = (*p.lhs_batch, *p.lhs_kept, *contracted)
+        return ((ct_y, p.rhs_kept), (ct_batch, p.rhs_batch)), inverse_permutation(axes)
+    names = dict(zip(p.lhs_contracted, p.rhs_contracted))
+    contracted = tuple(names[d] for d in sorted(p.lhs_contracted))
+    axes = (*p.rhs_batch, *contracted, *p.rhs_kept)
+    return ((p.lhs_kept, ct_x), (p.lhs_batch, ct_batch)), inverse_permutation(axes)
 
 
 @dot_general_p.def_batching

@@ -34,7 +34,7 @@ from functrace.ops.families import (
 from functrace.ops.indexing import take_along_axis
 from functrace.ops.joining import concatenate, slice_in_dim
 from functrace.ops.logical import eq, is_nan, ne, select
-from functrace.ops.nests import for_each_row
+from functrace.ops.nests import for_each, for_each_row
 from functrace.ops.reductions import highest, lowest
 from functrace.ops.structural import lanes_first, reshape, transpose
 
@@ -62,6 +62,37 @@ def _accumulate(ufunc: np.ufunc) -> Callable[..., Any]:
 def _walk(b: Any, n: Any, reverse: bool, inits: Sequence[Any], step: Callable[..., Any]) -> None:
     """Emit ``accs = step(i, *accs)`` along a line of n elements, in either direction."""
     b.fold(0, n, list(inits), lambda i, *accs: step(b.sub(b.sub(n, 1), i) if reverse else i, *accs))
+
+
+def _slices(
+    b: Any,
+    out: Any,
+    axis: int,
+    reverse: bool,
+    first: Callable[[Any], Any],
+    step: Callable[[Any, Any], Any],
+) -> None:
+    """Emit ``out[i] = step(out[i - 1], i)``, a whole slice at a time, which runs in vectors."""
+    n, inner = out.shape[axis], out.shape[axis + 1 :]
+
+    def line(lead: tuple[Any, ...]) -> None:
+        def at(i: Any, rest: tuple[Any, ...]) -> tuple[Any, ...]:
+            return (*lead, b.sub(b.sub(n, 1), i) if reverse else i, *rest)
+
+        def begin(i: Any) -> None:
+            for_each(b, inner, lambda rest: out.store(at(i, rest), first(at(i, rest))))
+
+        def go_on(i: Any) -> None:
+            def one(rest: tuple[Any, ...]) -> None:
+                before = out.load(at(b.sub(i, 1), rest))
+                out.store(at(i, rest), step(before, at(i, rest)))
+
+            for_each(b, inner, one)
+
+        b.loop(0, b.minimum(n, 1), begin)
+        b.loop(1, n, go_on)
+
+    for_each(b, out.shape[:axis], line)
 
 
 def cumulative(
@@ -101,6 +132,9 @@ def cumulative(
         reverse: bool,
     ) -> None:
         (x,), (out,) = ins, outs
+        if axis < x.ndim - 1:
+            _slices(b, out, axis, reverse, x.load, lambda acc, at: combine(b, acc, x.load(at)))
+            return
         start = b.const(identity(x.dtype), x.dtype)
 
         def row(at: Callable[[Any], Any]) -> None:
@@ -222,6 +256,16 @@ def _recurrence_nest(
     reverse: bool,
 ) -> None:
     (factor, term), (out,) = ins, outs
+    if axis < out.ndim - 1:
+        _slices(
+            b,
+            out,
+            axis,
+            reverse,
+            term.load,
+            lambda acc, at: b.add(term.load(at), b.mul(factor.load(at), acc)),
+        )
+        return
     zero = b.const(0, out.dtype)
 
     def row(at: Callable[[Any], Any]) -> None:

@@ -16,11 +16,16 @@ from functrace.core.trace import Primitive, Tracer
 from functrace.errors import InPlaceUpdateError, compose
 from functrace.ops import dispatch
 from functrace.ops.arithmetic import add_p, div_p, mul_p, neg_p, sub_p
+from functrace.ops.broadcasting import broadcast_to
+from functrace.ops.contraction import dot_general_p
 from functrace.ops.dispatch import NAMESPACE
 from functrace.ops.promotion import is_array, is_weak
 
 __all__ = ["ArrayOperators"]
 
+
+
+_MATRIX_PRODUCT = (((1,), (0,)), ((), ()))
 
 
 def _operator(name: str, primitive: Primitive | None = None, kinds: str = "iufc") -> Any:
@@ -63,7 +68,10 @@ def _matching(x: Any, y: Any, kinds: str) -> Any:
         return dtype.type(y) if dtype.kind == "f" else None
     if (kind is np.ndarray or isinstance(y, (Tracer, np.generic))) and y.dtype is dtype:
         a, b = x.shape, y.shape
-        return y if a == b or not a or not b else None
+        if a == b or not a or not b:
+            return y
+        if len(b) < len(a) and a[len(a) - len(b) :] == b:
+            return broadcast_to(y, a)
     return None
 
 
@@ -113,7 +121,18 @@ class ArrayOperators:
     __rdivmod__ = _reflected("divmod")
     __pow__ = _operator("power")
     __rpow__ = _reflected("power")
-    __matmul__ = _operator("matmul")
+    def __matmul__(self, other: Any) -> Any:
+        if (
+            isinstance(other, (Tracer, np.ndarray))
+            and other.dtype is self.dtype
+            and len(self.shape) == len(other.shape) == 2
+            and self.shape[1] == other.shape[0]
+        ):
+            return dot_general_p.bind(
+                self, other, dimension_numbers=_MATRIX_PRODUCT, preferred_element_type=None
+            )
+        return _general("matmul", other, self, other)
+
     __rmatmul__ = _reflected("matmul")
     __lshift__ = _operator("left_shift")
     __rlshift__ = _reflected("left_shift")

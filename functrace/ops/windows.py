@@ -84,7 +84,7 @@ class Window:
         """Emit a fold ``accs = body(place, *accs)`` over the elements a window sees."""
 
         def step(offset: tuple[Any, ...], *accs: Any) -> list[Any]:
-            at, inside = [], b.const(True, np.dtype(np.bool_))
+            at, inside = [], None
             for d, (i, k) in enumerate(zip(index, offset)):
                 where, fits = source_place(
                     b,
@@ -97,13 +97,18 @@ class Window:
                     ref.shape[d],
                 )
                 at.append(where)
-                inside = b.and_(inside, fits)
+                if self.base[d] > 1 or max(self.padding[d]) > 0:
+                    inside = fits if inside is None else b.and_(inside, fits)
+            if inside is None:
+                return list(body(tuple(at), *accs))
             result: list[Any] = b.cond(
                 inside, lambda: list(body(tuple(at), *accs)), lambda: list(accs)
             )
             return result
 
-        return fold_each(b, [b.param_int(n) for n in self.sizes], inits, step)
+        # Short loops of a known length are unrolled.
+        extents = [n if n <= 4 else b.param_int(n) for n in self.sizes]
+        return fold_each(b, extents, inits, step)
 
     def batched(self, dim: int) -> dict[str, Any]:
         """Return the parameters with one more axis, which the window doesn't cross."""

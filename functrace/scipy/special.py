@@ -90,7 +90,12 @@ def erf(x: Any) -> Any:
 
 @_scipy_function
 def erfc(x: Any) -> Any:
-    """``1 - erf(x)``, precise for large ``x``; as ``scipy.special.erfc``."""
+    """``1 - erf(x)``, precise for large ``x``; as ``scipy.special.erfc``.
+
+    Example:
+        >>> erfc(0.0)
+        np.float64(1.0)
+    """
     return special.erfc(*_operands("erfc", x))
 
 
@@ -102,7 +107,12 @@ def erfinv(y: Any) -> Any:
 
 @_scipy_function
 def ndtr(x: Any) -> Any:
-    """Distribution function of the standard normal law; as ``scipy.special.ndtr``."""
+    """Distribution function of the standard normal law; as ``scipy.special.ndtr``.
+
+    Example:
+        >>> ndtr(0.0)
+        np.float64(0.5)
+    """
     (x,) = _operands("ndtr", x)
     return _ndtr(x)
 
@@ -148,7 +158,12 @@ def _log_ndtr_tail(x: Any) -> Any:
 
 @_scipy_function
 def expit(x: Any) -> Any:
-    """``1 / (1 + exp(-x))``; as ``scipy.special.expit``."""
+    """``1 / (1 + exp(-x))``; as ``scipy.special.expit``.
+
+    Example:
+        >>> expit(0.0)
+        np.float64(0.5)
+    """
     return exponentials.logistic(*_operands("expit", x))
 
 
@@ -160,7 +175,12 @@ def log_expit(x: Any) -> Any:
 
 @_scipy_function
 def logit(x: Any) -> Any:
-    """``log(x / (1 - x))``, the inverse of ``expit``; as ``scipy.special.logit``."""
+    """``log(x / (1 - x))``, the inverse of ``expit``; as ``scipy.special.logit``.
+
+    Example:
+        >>> logit(0.5)
+        np.float64(0.0)
+    """
     (x,) = _operands("logit", x)
     # Near 1/2 the two logarithms cancel; there 2 x - 1 is exact.
     middle = (x > 0.3) & (x < 0.65)
@@ -188,6 +208,11 @@ def logsumexp(
         b: factors of the exponentials, which may be negative.
         keepdims: keep the reduced axes, of size 1.
         return_sign: return the logarithm of the absolute value, and the sign.
+
+    Example:
+        >>> import numpy as np
+        >>> logsumexp(np.array([1000.0, -np.inf]))
+        np.float64(1000.0)
     """
     return nn.logsumexp(a, axis, b, keepdims, return_sign)
 
@@ -260,7 +285,12 @@ def _harmless(x: Any, y: Any, inside: Any) -> Any:
 
 @_scipy_function
 def xlogy(x: Any, y: Any) -> Any:
-    """``x * log(y)``, 0 where ``x`` is 0; as ``scipy.special.xlogy``."""
+    """``x * log(y)``, 0 where ``x`` is 0; as ``scipy.special.xlogy``.
+
+    Example:
+        >>> xlogy(0.0, 0.0)
+        np.float64(0.0)
+    """
     x, y = _operands("xlogy", x, y)
     return x * exponentials.log(_harmless(x, y, (y > 0) & logical.is_finite(y)))
 
@@ -274,7 +304,12 @@ def xlog1py(x: Any, y: Any) -> Any:
 
 @_scipy_function
 def entr(x: Any) -> Any:
-    """``-x * log(x)``, 0 at 0 and -inf below; as ``scipy.special.entr``."""
+    """``-x * log(x)``, 0 at 0 and -inf below; as ``scipy.special.entr``.
+
+    Example:
+        >>> entr(0.0)
+        np.float64(0.0)
+    """
     (x,) = _operands("entr", x)
     positive = x > 0
     safe = choose(positive, x, cast(1, x.dtype))
@@ -285,7 +320,12 @@ def entr(x: Any) -> Any:
 
 @_scipy_function
 def rel_entr(x: Any, y: Any) -> Any:
-    """``x * log(x / y)``, 0 where ``x`` is 0; as ``scipy.special.rel_entr``."""
+    """``x * log(x / y)``, 0 where ``x`` is 0; as ``scipy.special.rel_entr``.
+
+    Example:
+        >>> rel_entr(0.0, 1.0)
+        np.float64(0.0)
+    """
     x, y = _operands("rel_entr", x, y)
     return _relative_entropy(x, y)
 

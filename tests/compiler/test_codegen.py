@@ -283,3 +283,21 @@ def test_tiles(shape: tuple[int, ...]) -> None:
     compiled = check(lambda x: [transpose(x, order), mul(transpose(exp(x), order), 2.0)], x)
     styles = {s.style for s in compiled.compilation.schedules.values()}
     assert "tiles" in styles
+
+
+@pytest.mark.parametrize("shape", [(1 << 18,), ((1 << 18) + 77,), (700, 401), (3, 400, 301)])
+def test_large_folds_in_blocks(shape: tuple[int, ...]) -> None:
+    x = normal(*shape)
+    axes = tuple(range(len(shape)))
+
+    def fun(x: Any, s: Any) -> list[Any]:
+        heavy = exp(neg(mul(x, x)))
+        return [div(reduce_sum(x, axes), s), reduce_max(x, axes), reduce_sum(heavy, axes), heavy]
+
+    def strided(x: Any) -> list[Any]:
+        return [reduce_sum(rev(x, (0,)), axes)]
+
+    styles = set()
+    for compiled in (check(fun, x, np.float64(3.0), rtol=1e-10), check(strided, x, rtol=1e-10)):
+        styles |= {s.style for s in compiled.compilation.schedules.values()}
+    assert styles == {"blocks"}

@@ -281,3 +281,69 @@ def test_real_if_close() -> None:
     assert seen == [np.float64]
     with pytest.raises(TypeError, match="truth value"):
         ft.jit(lambda z: np.real_if_close(z))(z)
+
+
+CLOSE: list[Callable[..., Any]] = [
+    lambda x: np.isclose(x.astype(int), 1),
+    lambda x: np.isclose(x, np.array([1, 2, 3])),
+    lambda x: np.isclose(x, np.array([1.0, np.nan, 3.0]), equal_nan=True),
+    lambda x: np.isclose(x, x * (1 + 1e-4), rtol=1e-3, atol=0.0),
+    lambda x: np.isclose(x, x + 1j),
+    lambda x: np.isclose(x, np.inf * x),
+    lambda x: np.allclose(x, 1.0),
+    lambda x: np.array_equal(x, x[:2]),
+    lambda x: np.array_equal(x, x, equal_nan=True),
+    lambda x: np.array_equiv(x, x[None]),
+    lambda x: np.array_equiv(x, x[:2]),
+    lambda x: np.isreal(x * 1j),
+    lambda x: np.iscomplex(x * 1j + 1),
+    lambda x: np.isposinf(x.astype(int)),
+    lambda x: np.real(x) + np.imag(x) + np.angle(x, deg=True),
+    lambda x: np.angle(x * (1 + 1j), deg=True),
+    lambda x: np.nan_to_num(x * 1j * np.array([np.nan, np.inf, 1.0]), nan=2.0, posinf=7),
+    lambda x: np.nan_to_num(x.astype(int)),
+    lambda x: np.select([x > 2, x > 0], [1, x]),
+    lambda x: np.where([True, False, True], x, -x),
+    lambda x: np.where(x.astype(int) - 1, x, 0),
+    lambda x: np.clip(x),
+    lambda x: np.piecewise(x, x > 1.5, [10.0, lambda v: -v]),
+    lambda x: np.piecewise(x, [x > 1.5], [10.0]),
+    lambda x: np.round(x * 123.456, -1),
+    lambda x: np.round(x > 1),
+    lambda x: np.rint(x * (1.5 + 2.5j)),
+    lambda x: np.sinc(x.astype(int)),
+    lambda x: np.i0(x.astype(int)),
+    lambda x: np.unwrap(x * 5, discont=4.0),
+    lambda x: np.unwrap(np.stack([x * 7, x * 9]), axis=0),
+    lambda x: np.interp(x, [1.0], [5.0], left=0.0, right=9.0),
+    lambda x: np.interp(x, [0.0, 2.0, 4.0], np.array([1.0, 2.0, 1.0]) * (1 + 1j)),
+    lambda x: np.interp(x, [0.0, 2.0, 2.0, 4.0], x.sum() * np.arange(4.0)),
+    lambda x: np.searchsorted(x, 1.5, sorter=np.array([0, 1, 2])),
+    lambda x: np.digitize(x, [3.0, 2.0, 1.0]),
+    lambda x: np.exp2(x * 1j),
+    lambda x: np.power(x, np.float64(2.0)) + np.power(x, np.array(3)) + x**70 + x**0.3,
+    lambda x: np.power(x.astype(int), 3) + x.astype(int) ** np.arange(3),
+    lambda x: 2.0 ** x.astype(int),
+    lambda x: x.astype(int) ** 1.5,
+]
+
+
+@pytest.mark.parametrize("call", CLOSE)
+def test_other_arguments(call: Callable[..., Any]) -> None:
+    """Arguments the table of cases doesn't vary: compiled, and batched."""
+    x = np.array([1.0, 2.0, 3.0])
+    with np.errstate(all="ignore"):
+        want = np.asarray(call(x))
+        got, lanes = ft.jit(call)(x), ft.vmap(call)(x[None])
+    for value in (np.asarray(got), np.asarray(lanes)[0]):
+        np.testing.assert_allclose(value, want, rtol=1e-13)
+        assert (value.dtype, value.shape) == (want.dtype, want.shape)
+
+
+def test_complex_infinities_are_ambiguous() -> None:
+    """NumPy's refusal."""
+    for call in (np.isposinf, np.isneginf):
+        with pytest.raises(TypeError, match="ambiguous"):
+            ft.jit(call)(np.ones(2) * 1j)
+    with pytest.raises(TypeError, match="complex"):
+        ft.jit(np.i0)(np.ones(2) * 1j)

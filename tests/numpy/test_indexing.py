@@ -354,3 +354,72 @@ def test_known_values_stay_plain() -> None:
         return x[np.argmax(x)] * 2.0
 
     np.testing.assert_array_equal(ft.grad(f)(np.array([1.0, 3.0, 2.0])), [0.0, 2.0, 0.0])
+
+
+TAKING: list[Any] = [
+    lambda x: np.take(x, [1, 9, -9], mode="clip"),
+    lambda x: np.take(x, [1, 9, -9], axis=1, mode="wrap"),
+    lambda x: np.take(x, 2),
+    lambda x: np.take(x, [[True, False]], axis=1),
+    lambda x: np.take_along_axis(x, np.array([3, 0]), None),
+    lambda x: np.take_along_axis(x, np.array([[1, 0]]), 1),
+    lambda x: np.choose(1, [x, x * 2]),
+    lambda x: np.choose(np.array([0, 5, -1, 2]), (x, x * 2), mode="wrap"),
+    lambda x: np.choose(np.array([0, 5, -1]), x[:, :3], mode="clip"),
+    lambda x: np.compress([False, True], x),
+    lambda x: np.ravel_multi_index(([1, 0], [2, 3]), (2, 4), order="F") * x[0, 0],
+    lambda x: np.unravel_index((x * 3).astype(int), (9, 9, 9), order="F"),
+    lambda x: np.unravel_index((x[0] * 3).astype(int), 99),
+    lambda x: np.ravel_multi_index((x * 9).astype(int), (5, 6), mode=("wrap", "clip")),
+    lambda x: np.diagonal(x, 9),
+    lambda x: np.extract(np.array([[True, False, True, True]] * 2), x),
+]
+
+
+@pytest.mark.parametrize("call", TAKING)
+def test_functions_that_take(call: Any) -> None:
+    """Modes and arguments the table of cases doesn't vary."""
+    x = np.arange(8.0).reshape(2, 4) / 4.0
+    want = ft.tree.leaves(call(x))
+    for got in (ft.tree.leaves(ft.jit(call)(x)), ft.tree.leaves(ft.jvp(call, (x,), (x,))[0])):
+        for g, w in zip(got, want, strict=True):
+            np.testing.assert_array_equal(g, w)
+            assert np.asarray(g).dtype == np.asarray(w).dtype
+
+
+def test_ix_of_traced_vectors() -> None:
+    """An open mesh of traced integers, and of a known mask."""
+    x = np.arange(12.0).reshape(3, 4)
+    rows, columns = np.array([2, 0]), np.array([True, False, False, True])
+    got = ft.jit(lambda x, i: x[fnp.ix_(i, columns)])(x, rows)
+    np.testing.assert_array_equal(got, x[np.ix_(rows, columns)])
+    with pytest.raises(NonConcreteBooleanIndexError):
+        ft.jit(lambda x, m: x[fnp.ix_(rows, m)])(x, columns)
+    with pytest.raises(ValueError, match="1 dimensional"):
+        ft.jit(lambda x: fnp.ix_(x, x))(np.ones((2, 2)))
+
+
+def test_put_along_a_flat_axis() -> None:
+    """``axis=None`` puts into the flat array; plain arrays are changed in place."""
+    x = np.arange(6.0).reshape(2, 3)
+    got = ft.jit(lambda x: fnp.put_along_axis(x, np.array([4]), 9.0, None, inplace=False))(x)
+    np.testing.assert_array_equal(got, [[0, 1, 2], [3, 9, 5]])
+    fnp.put_along_axis(x, np.array([[0], [0]]), 7.0, 1)
+    fnp.fill_diagonal(x, 8.0)
+    np.testing.assert_array_equal(x, [[8, 1, 2], [7, 8, 5]])
+
+
+def test_names_and_promises() -> None:
+    """unique_indices and promise_in_bounds are accepted; at(x) has a repr."""
+    x, i = np.arange(3.0), np.array([2, 0])
+    for options in ({"unique_indices": True}, {"mode": "promise_in_bounds"}):
+        got = ft.jit(lambda x, i, o=options: x.at[i].set(5.0, **o))(x, i)
+        np.testing.assert_array_equal(got, [5.0, 1.0, 5.0])
+    assert repr(fnp.at(x)) == "at(array([0., 1., 2.]))"
+    with pytest.raises(IndexError, match=r"did not match"):
+        ft.jit(lambda x, m: x.at[m].set(0.0))(x, np.array([True]))
+    np.testing.assert_array_equal(ft.jit(lambda x, v: x.at[::2].set(v[None]))(x, x[:2]), [0, 1, 1])
+    np.testing.assert_array_equal(ft.jit(lambda x: x.at[2:1].set(3.0))(x), x)
+    np.testing.assert_array_equal(ft.jit(lambda x: x.at[:].set(3.0))(x), [3, 3, 3])
+    with pytest.raises(IndexError, match="single boolean"):
+        ft.jit(lambda x: x[True])(x)

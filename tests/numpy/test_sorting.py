@@ -67,22 +67,6 @@ def test_lexsort() -> None:
         staged(lambda a: s.lexsort(()) if a is None else s.lexsort.__wrapped__(()), a)
 
 
-def test_unique_of_known_values() -> None:
-    x = np.array([2.0, 1.0, 2.0, 3.0])
-    out, pullback = functrace.vjp(s.unique, x)
-    assert_same(out, np.array([1.0, 2.0, 3.0]))
-    assert_same(pullback(np.array([1.0, 10.0, 100.0]))[0], np.array([10.0, 1.0, 0.0, 100.0]))
-    counts = functrace.jvp(lambda x: s.unique(x, return_counts=True), (x,), (x,))[0]
-    assert_same(counts, tuple(np.unique(x, return_counts=True)))
-    everything = functrace.jvp(
-        lambda x: s.unique(x, True, True, True, axis=0), (x[:, None],), (x[:, None],)
-    )[0]
-    assert_same(everything, tuple(np.unique(x[:, None], True, True, True, axis=0)))
-    assert_same(functrace.jvp(s.unique_values, (x,), (x,))[0], np.array([1.0, 2.0, 3.0]))
-    with pytest.raises(TypeError, match="unique"):
-        staged(s.unique, x)
-
-
 def test_errors() -> None:
     with pytest.raises(np.exceptions.AxisError):
         staged(lambda x: s.sort(x, axis=2), make())
