@@ -10,7 +10,6 @@ import numpy as np
 
 from functrace import tree
 from functrace.api_util import (
-    Leaf,
     Owner,
     argument_leaf,
     cast_like,
@@ -36,6 +35,8 @@ from functrace.source_info import api_boundary, describe_function
 __all__ = ["grad", "jvp", "linear_transpose", "linearize", "value_and_grad", "vjp"]
 
 
+_FLOAT64 = np.dtype(np.float64)
+
 # --- running a function of trees as a function of leaves ----------------------------------------
 
 
@@ -59,10 +60,10 @@ class _Call:
         self.aux: Any = None
         self.out_tree: Any = None
 
-    def take_leaves(self, positions: Sequence[int], what: str) -> tuple[list[Leaf], list[int]]:
-        """Flatten the arguments at ``positions``; return their leaves and whose they are."""
-        leaves: list[Leaf] = []
-        owners: list[int] = []
+    def take_leaves(self, positions: Sequence[int], what: str) -> tuple[list[Any], list[bool]]:
+        """Flatten the arguments at ``positions``; return their leaves, and which are weak."""
+        values: list[Any] = []
+        weak: list[bool] = []
         self.positions = positions
         for position in positions:
             arg = self.args[position]
@@ -71,15 +72,25 @@ class _Call:
             else:
                 flat, treedef = tree.flatten(arg)
             self.treedefs.append(treedef)
-            for i, value in enumerate(flat):
-                leaves.append(argument_leaf(value, functools.partial(
-                    self._place, what, position, i)))
-                owners.append(position)
-        return leaves, owners
+            for value in flat:
+                if type(value) is np.ndarray and value.ndim and value.dtype is _FLOAT64:
+                    values.append(value)
+                    weak.append(False)
+                else:
+                    leaf = argument_leaf(value, lambda: self.place(what, len(values)))
+                    values.append(leaf.value)
+                    weak.append(leaf.weak)
+        return values, weak
 
-    def _place(self, what: str, position: int, index: int) -> str:
-        path = tree.leaves_with_path(self.args[position])[index][0]
-        return f"{leaf_place(position, path)} of {describe_function(self.fun)} in {what}"
+    def place(self, what: str, index: int) -> str:
+        """Return how a message names the leaf number ``index``."""
+        for position in self.positions:
+            paths = tree.leaves_with_path(self.args[position])
+            if index < len(paths):
+                name = describe_function(self.fun)
+                return f"{leaf_place(position, paths[index][0])} of {name} in {what}"
+            index -= len(paths)
+        raise AssertionError("no such leaf")
 
     def run(self, *leaves: Any) -> list[Any]:
         """Call the function with these leaves; return the leaves of its output."""
@@ -263,15 +274,14 @@ def _value_and_grad(
 ) -> Any:
     positions = normalize_argnums(argnums, len(args), what, fun)
     call = _Call(fun, args, kwargs, has_aux)
-    leaves, owners = call.take_leaves(positions, what)
-    primals = [leaf.value for leaf in leaves]
+    primals, weak = call.take_leaves(positions, what)
     kinds = "c" if holomorphic else "fc"
     moves = [p.dtype.kind in kinds for p in primals]
     if not (all(moves) and not holomorphic) or any(p.dtype.kind == "c" for p in primals):
-        _check_inputs(call, primals, owners, holomorphic, allow_int, what)
+        _check_inputs(call, primals, holomorphic, allow_int, what)
     aux = _Aux(call)
     outs, program = linearize_flat(
-        aux.run, primals, moves, _describe(what, fun), [leaf.weak for leaf in leaves]
+        aux.run, primals, moves, _describe(what, fun), weak
     )
     value = outs[0] if aux.count == 1 else None
     seed = _loss_seed(value, aux.count, program, holomorphic, call, what)
@@ -305,7 +315,6 @@ def _gradient(owner: Owner, ct: Any, primal: Any) -> Any:
 def _check_inputs(
     call: _Call,
     primals: Sequence[Any],
-    owners: Sequence[int],
     holomorphic: bool,
     allow_int: bool,
     what: str,
@@ -320,7 +329,7 @@ def _check_inputs(
         if kind == "c":
             # Real functions of complex inputs follow JAX's convention; nothing to promise.
             continue
-        place = call._place(what, owners[i], i - owners.index(owners[i]))
+        place = call.place(what, i)
         if holomorphic:
             raise DTypeError(
                 compose(
@@ -419,11 +428,10 @@ def jvp(
                 )
             )
     call = _Call(fun, primals, {}, has_aux)
-    leaves, _ = call.take_leaves(range(len(primals)), "jvp")
+    values, _ = call.take_leaves(range(len(primals)), "jvp")
     check_same_structure(
         tree.structure(tuple(tangents)), tree.structure(tuple(primals)), "jvp: the tangents' tree"
     )
-    values = [leaf.value for leaf in leaves]
     places = [tree.keystr(path) for path, _ in tree.leaves_with_path(tuple(primals))]
     moving = [
         _given_tangent(t, v, p) for t, v, p in zip(tree.leaves(tuple(tangents)), values, places)
@@ -544,12 +552,12 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 
 def _linearize_call(call: _Call, what: str) -> Any:
     """Run and record a call with private copies of its arguments; shared by vjp and linearize."""
-    leaves, _ = call.take_leaves(range(len(call.args)), what)
-    values = [v.copy() if type(v) is np.ndarray else v for v, _ in leaves]
+    given, weak = call.take_leaves(range(len(call.args)), what)
+    values = [v.copy() if type(v) is np.ndarray else v for v in given]
     moves = [is_inexact(v.dtype) for v in values]
     aux = _Aux(call)
     outs, program = linearize_flat(
-        aux.run, values, moves, _describe(what, call.fun), [leaf.weak for leaf in leaves]
+        aux.run, values, moves, _describe(what, call.fun), weak
     )
     owner = Owner()
     owned = []

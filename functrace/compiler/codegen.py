@@ -21,9 +21,10 @@ from functrace.compiler.plan import (
     Read,
     contiguous_strides,
 )
+from functrace.compiler.steps import HostCall, SlotView, Step
 from functrace.core.lowering import Elementwise, Nest
 
-__all__ = ["KernelMaker", "StepCode", "nest_kernel", "op_cost"]
+__all__ = ["KernelMaker", "StepCode", "host_step", "nest_kernel", "op_cost"]
 
 
 @dataclass(eq=False, slots=True)
@@ -140,6 +141,26 @@ def nest_kernel(group: Group, memory: Memory) -> StepCode:
     rule.rule(maker.b, ins, outs, scratch, op.avals_in, op.avals_out, **op.params)
     maker.note_sites(op)
     return maker.finish()
+
+
+def host_step(group: Group, memory: Memory) -> Step:
+    """Return the step that runs a primitive's impl in Python."""
+    (op,) = group.body
+    assert op.eqn is not None
+    primitive = op.eqn.primitive
+    assert primitive.impl is not None
+    impl = primitive.impl
+
+    def call(*arrays: Any) -> Sequence[Any]:
+        results = impl(*(a if a.ndim else a[()] for a in arrays), **op.params)
+        return results if primitive.multiple_results else [results]
+
+    def view(array: Array, shape: tuple[int, ...]) -> SlotView:
+        return SlotView(memory.slots[array], shape, array.dtype)
+
+    ins = tuple(view(r.array, r.shape) for r in op.reads)
+    outs = tuple(view(a, a.shape) for a in op.outs)
+    return Step(HostCall(call, ins, outs), eqn=op, label=op.name)
 
 
 def _in_memory(operand: Operand) -> Read:

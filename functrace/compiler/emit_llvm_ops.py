@@ -30,7 +30,7 @@ _INTRINSICS = {
     "rint": "rint",
     "copysign": "copysign",
 }
-_TYPES = {"float32": "float", "float64": "double"}
+_TYPES = {"f": "float", "d": "double"}
 _SUFFIX = {"float": "f32", "double": "f64"}
 
 _CALLED = re.compile(r"@llvm\.(\w+)\.(v\d+)?(f32|f64)\(")
@@ -39,7 +39,7 @@ _CALLED = re.compile(r"@llvm\.(\w+)\.(v\d+)?(f32|f64)\(")
 def llvm_type(dtype: DType) -> str:
     """The LLVM type of an SSA scalar."""
     if dtype.kind == "f":
-        return _TYPES[dtype.name]
+        return _TYPES[dtype.char]
     return "i1" if dtype.kind == "b" else f"i{8 * dtype.itemsize}"
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from functrace.compiler.plan import Array, ArrayProgram, Group, Op, Read, squeeze
 from functrace.core.aval import Shape
-from functrace.core.lowering import Elementwise, Indexed, Library, Reduction
+from functrace.core.lowering import Elementwise, Host, Indexed, Library, Reduction
 
 __all__ = ["check_groups", "fuse"]
 
@@ -54,6 +54,7 @@ class _Fuser:
         self.home: dict[Array, int] = {}
         self.role: dict[Array, str] = {}
         self.by_space: dict[Shape, list[int]] = {}
+        self.last_host: int | None = None
 
     def place(self, op: Op) -> None:
         """Put an operation into a group."""
@@ -62,7 +63,18 @@ class _Fuser:
         elif isinstance(op.lowering, Reduction):
             self.place_fold(op)
         else:
+            self.place_alone(op)
+
+    def place_alone(self, op: Op) -> None:
+        """Give an operation a group of its own; calls of Python keep their order."""
+        if not isinstance(op.lowering, Host):
             self.new_group(op, "library" if isinstance(op.lowering, Library) else "nest", ())
+            return
+        g = self.new_group(op, "host", ())
+        if self.last_host is not None:
+            self.groups[g].after = self.groups[self.last_host]
+            self.depend(g, self.deps[self.last_host] | 1 << self.last_host)
+        self.last_host = g
 
     # --- candidates ---
 

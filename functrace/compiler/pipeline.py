@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.codegen import StepCode, nest_kernel, op_cost
+from functrace.compiler.codegen import StepCode, host_step, nest_kernel, op_cost
 from functrace.compiler.codegen_loops import loop_kernels
 from functrace.compiler.emit_llvm import kernel_module
 from functrace.compiler.emit_numba import kernel_source
@@ -109,6 +109,8 @@ def _codegen(c: Compilation) -> None:
             c.codes += loop_kernels(group, c.schedules[group.index], c.memory)
         elif group.kind == "library":
             c.codes.append(library_step(group, c.memory))
+        elif group.kind == "host":
+            c.codes.append(host_step(group, c.memory))
         else:
             c.codes.append(nest_kernel(group, c.memory))
 

@@ -224,7 +224,7 @@ class Group:
 
     Attributes:
         index: its number.
-        kind: "loop", "nest" or "library".
+        kind: "loop", "nest", "library" or "host".
         space: the extents that a loop group runs over, none of them 1.
         axes: which of them its folds reduce.
         body: operations at each point of the space.
@@ -233,6 +233,7 @@ class Group:
         stores: the arrays that are wanted outside.
         phases: loop groups over this space that run one after the other for each row: for each
             point of the space that their folds leave. A group with phases has no operations else.
+        after: a group that must run first although nothing of it is read.
     """
 
     index: int
@@ -244,6 +245,7 @@ class Group:
     epilogue: list[Op] = field(default_factory=list)
     stores: list[Array] = field(default_factory=list)
     phases: list[Group] = field(default_factory=list)
+    after: Group | None = None
 
     @property
     def parts(self) -> list[Group]:

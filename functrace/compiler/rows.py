@@ -43,6 +43,8 @@ class _Merger:
     def place(self, number: int, group: Group) -> None:
         """Append a group to the nest of a group it needs, or start its own."""
         needs = {self.nest_of[self.maker[r.array]] for r in group.loads() if r.array in self.maker}
+        if group.after is not None:
+            needs.add(self.nest_of[self.groups.index(group.after)])
         for nest in sorted(needs, reverse=True):
             others = needs - {nest}
             if not any(self.deps[o] >> nest & 1 for o in others) and self.fits(nest, group):

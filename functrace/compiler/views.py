@@ -15,7 +15,7 @@ from functrace.compiler.plan import Array, ArrayProgram, Number, Op, Operand, Ou
 from functrace.compiler.products import Axes, Product, batched_matrices, canonical_order
 from functrace.core.aval import Shape
 from functrace.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
-from functrace.core.lowering import Elementwise, Library, Lowering, Nest, Reduction, View
+from functrace.core.lowering import Elementwise, Host, Library, Lowering, Nest, Reduction, View
 from functrace.errors import MissingRuleError, compose
 
 __all__ = ["resolve_views"]
@@ -63,7 +63,7 @@ class _Resolver:
 
     def operand(self, atom: Atom) -> Operand:
         if isinstance(atom, Literal):
-            value: np.generic = atom.aval.dtype.type(atom.val)
+            value: Any = np.asarray(atom.val).astype(atom.aval.dtype)[()]
             return Number(value, ())
         return self.env[atom]
 
@@ -85,8 +85,12 @@ class _Resolver:
             avals = [a.aval for a in eqn.invars]
             if lowering.rule(avals, **eqn.params) is None:
                 lowering = lowering.otherwise
-        if isinstance(lowering, (Nest, Library)):
+        if isinstance(lowering, (Nest, Library, Host)):
             operands = [self.in_memory(x) for x in operands]
+        if isinstance(lowering, Host):
+            operands = [
+                x if isinstance(x, Read) and x.whole else self.copy(x).read() for x in operands
+            ]
         if isinstance(lowering, Library):
             product = Product.of(lowering, [a.aval for a in eqn.invars], eqn.params)
             operands = [

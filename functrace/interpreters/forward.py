@@ -22,6 +22,8 @@ from functrace.ops.creation import zeros_like_aval
 from functrace.ops.operators import ArrayOperators
 from functrace.source_info import current_source
 
+ndarray = np.ndarray  # a global name is quicker to look up than an attribute
+
 __all__ = ["JVPTrace", "JVPTracer", "jvp_flat", "jvp_jaxpr"]
 
 # --- Tracer ------------------------------------------------------------------------------------
@@ -135,7 +137,7 @@ class JVPTrace(Trace):
                 else:
                     active = True
             else:
-                if not self.on_parent and type(a) is np.ndarray:
+                if type(a) is ndarray and not self.on_parent:
                     self.tangent_trace.notice(a)  # type: ignore[attr-defined]
                 primals.append(a)
                 tangents.append(None)

@@ -38,6 +38,8 @@ from functrace.interpreters.staging import JaxprTrace, may_change, same_bits
 from functrace.ops.creation import zeros_like_aval
 from functrace.ops.operators import ArrayOperators
 
+ndarray = np.ndarray  # a global name is quicker to look up than an attribute
+
 __all__ = [
     "LinearEqn",
     "LinearProgram",
@@ -174,7 +176,7 @@ class LinearTrace(Trace):
             finally:
                 state.trace = saved
         for i, a in enumerate(args):
-            if type(a) is np.ndarray:
+            if type(a) is ndarray:
                 if self.visible:
                     residual = self._protect(a)
                     if residual is not a:

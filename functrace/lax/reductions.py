@@ -11,6 +11,7 @@ from functrace.core.aval import ShapedArray
 from functrace.core.trace import Primitive
 from functrace.errors import MissingRuleError, compose
 from functrace.interpreters.staging import stage
+from functrace.lax import elementwise
 from functrace.lax.operands import array, matching
 from functrace.ops import arithmetic, bitwise, cumulative, reductions, sorting, structural
 from functrace.ops.arithmetic import add_p, max_p, min_p, mul_p
@@ -110,8 +111,22 @@ _REDUCTIONS: dict[Primitive, tuple[Callable[..., Any], Callable[..., Any]]] = {
 }
 
 
+_NAMED: dict[Callable[..., Any], Primitive] = {
+    elementwise.add: add_p,
+    elementwise.mul: mul_p,
+    elementwise.max: max_p,
+    elementwise.min: min_p,
+}
+
+
 def monoid(computation: Callable[..., Any], dtype: np.dtype[Any]) -> Primitive | None:
-    """Return the primitive that a function of two scalars is, by tracing it; None for others."""
+    """Return the primitive that a function of two scalars is; None when it is no such one.
+
+    ``lax.add`` and its kin are known by name; any other function is traced.
+    """
+    named = _NAMED.get(computation)
+    if named is not None:
+        return named
     scalar = ShapedArray((), dtype)
     try:
         jaxpr = stage(lambda x, y: [computation(x, y)], [scalar, scalar], "reduce").jaxpr

@@ -325,6 +325,7 @@ from functrace.numpy.sequences import correlate as correlate
 from functrace.numpy.sequences import diff as diff
 from functrace.numpy.sequences import ediff1d as ediff1d
 from functrace.numpy.sequences import gradient as gradient
+from functrace.numpy.sequences import poly as poly
 from functrace.numpy.sequences import polyadd as polyadd
 from functrace.numpy.sequences import polyder as polyder
 from functrace.numpy.sequences import polyint as polyint
@@ -395,7 +396,9 @@ from functrace.numpy.statistics import bincount as bincount
 from functrace.numpy.statistics import corrcoef as corrcoef
 from functrace.numpy.statistics import cov as cov
 from functrace.numpy.statistics import histogram as histogram
+from functrace.numpy.statistics import histogram2d as histogram2d
 from functrace.numpy.statistics import histogram_bin_edges as histogram_bin_edges
+from functrace.numpy.statistics import histogramdd as histogramdd
 from functrace.numpy.taking import choose as choose
 from functrace.numpy.taking import compress as compress
 from functrace.numpy.taking import diag_indices as diag_indices
@@ -584,7 +587,9 @@ __all__ = [
     "hanning",
     "heaviside",
     "histogram",
+    "histogram2d",
     "histogram_bin_edges",
+    "histogramdd",
     "hsplit",
     "hstack",
     "hypot",
@@ -702,6 +707,7 @@ __all__ = [
     "permute_dims",
     "pi",
     "piecewise",
+    "poly",
     "polyadd",
     "polyder",
     "polyint",

@@ -28,6 +28,7 @@ __all__ = [
     "diff",
     "ediff1d",
     "gradient",
+    "poly",
     "polyadd",
     "polyder",
     "polyint",
@@ -316,6 +317,33 @@ def _same_length(a1: Any, a2: Any) -> list[Any]:
         x if x.shape[0] == n else joining.pad(x, x.dtype.type(0), ((n - x.shape[0], 0, 0),))
         for x in xs
     ]
+
+
+@numpy_function(np.poly)
+def poly(seq_of_zeros: Any) -> Any:
+    """Coefficients of the polynomial with these zeros; as ``numpy.poly``, of a vector.
+
+    Example:
+        >>> import numpy as np
+        >>> poly(np.array([1.0, 2.0]))
+        array([ 1., -3.,  2.])
+    """
+    zeros = operand(seq_of_zeros)
+    if len(zeros.shape) != 1:
+        raise ShapeError(
+            compose(
+                f"numpy.poly of a traced array of shape {zeros.shape}.",
+                "the polynomial of a matrix needs its eigenvalues.",
+                "give it a vector of zeros.",
+            )
+        )
+    if zeros.dtype.kind not in "fc":
+        zeros = convert_element_type(zeros, _FLOAT64)
+    out = np.ones(1, zeros.dtype)
+    for i in range(zeros.shape[0]):
+        factor = joining.concatenate([np.ones(1, zeros.dtype), -_part(zeros, i, i + 1, 0)], 0)
+        out = convolve(out, factor)
+    return out
 
 
 @numpy_function(np.polyadd)

@@ -20,13 +20,22 @@ from functrace.numpy.dispatching import (
 )
 from functrace.numpy.products import conjugate, matmul
 from functrace.numpy.reductions import average, max, min, sum
+from functrace.numpy.searching import searchsorted
 from functrace.ops import arithmetic, complexes, joining, powers, structural
-from functrace.ops.broadcasting import broadcast_to, reduce_sum
+from functrace.ops.broadcasting import reduce_sum
 from functrace.ops.creation import convert_element_type
 from functrace.ops.dimension_numbers import ScatterDimensionNumbers
 from functrace.ops.indexing import scatter_add
 
-__all__ = ["bincount", "corrcoef", "cov", "histogram", "histogram_bin_edges"]
+__all__ = [
+    "bincount",
+    "corrcoef",
+    "cov",
+    "histogram",
+    "histogram2d",
+    "histogram_bin_edges",
+    "histogramdd",
+]
 
 _INT64, _FLOAT64 = np.dtype(np.int64), np.dtype(np.float64)
 
@@ -296,21 +305,111 @@ def histogram(
     """
     x = operand(a)
     edges = _edges(x, bins, range)
-    flat = structural.reshape(x, (math.prod(x.shape),))
+    flat = _flat(x)
     n = edges.shape[0] - 1
-    reached = structural.expand_dims(flat, (1,)) >= structural.expand_dims(edges, (0,))
-    place = reduce_sum(convert_element_type(reached, _INT64), (1,)) - 1
-    last = joining.slice_in_dim(edges, n, n + 1)
-    place = choose(flat == broadcast_to(last, flat.shape), n - 1, place)
-    if weights is None:
-        w: Any = np.ones(flat.shape, _INT64)
-    else:
-        w = operand(weights)
-        if w.shape != x.shape:
-            raise ValueError("weights should have the same shape as a.")
-        w = structural.reshape(w, flat.shape)
-    counts = count_into(n, choose(place < 0, n, place), w)
+    counts = count_into(n, _bin_of(flat, edges), _amounts(x, weights, _INT64))
     if density:
-        widths = joining.slice_in_dim(edges, 1, n + 1) - joining.slice_in_dim(edges, 0, n)
-        return counts / widths / sum(counts), edges
+        return counts / _widths(edges) / sum(counts), edges
     return counts, edges
+
+
+def _flat(x: Any) -> Any:
+    return structural.reshape(x, (math.prod(x.shape),))
+
+
+def _widths(edges: Any) -> Any:
+    n = edges.shape[0] - 1
+    return joining.slice_in_dim(edges, 1, n + 1) - joining.slice_in_dim(edges, 0, n)
+
+
+def _amounts(x: Any, weights: Any, dtype: Any) -> Any:
+    """Return what each element adds to its bin."""
+    if weights is None:
+        return np.ones(math.prod(x.shape), dtype)
+    w = operand(weights)
+    if w.shape != x.shape:
+        raise ValueError("weights should have the same shape as a.")
+    return _flat(w)
+
+
+def _bin_of(flat: Any, edges: Any) -> Any:
+    """Return the bin of each element, the last one closed; the number of bins when outside."""
+    n = edges.shape[0] - 1
+    place = searchsorted(edges, constant(flat), "right") - 1
+    last = constant(joining.slice_in_dim(edges, n, n + 1))
+    place = choose(constant(flat) == last, n - 1, place)
+    return choose(place < 0, n, place)
+
+
+@numpy_function(np.histogramdd)
+def histogramdd(
+    sample: Any, bins: Any = 10, range: Any = None, density: bool | None = None, weights: Any = None
+) -> tuple[Any, Any]:
+    """How many points lie in each cell of a grid, and its edges; as ``numpy.histogramdd``.
+
+    Args:
+        sample: points, one a row; or a sequence of their coordinates.
+        bins: how many bins along each axis, or for each axis how many or their edges.
+        range: the outer edges for each axis; the least and the largest without it.
+        density: return a density that integrates to 1 instead of counts.
+        weights: what each point adds, instead of 1.
+
+    Example:
+        >>> import numpy as np
+        >>> histogramdd(np.array([[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]]), 2)[0]
+        array([[1., 0.],
+               [0., 2.]])
+    """
+    if isinstance(sample, (list, tuple)):
+        columns = [operand(c) for c in sample]
+    else:
+        points = operand(sample)
+        columns = [points[:, d] for d in builtins.range(points.shape[1])]
+    many = not isinstance(bins, (int, np.integer))
+    spans = [None] * len(columns) if range is None else range
+    edges = [_edges(c, bins[d] if many else bins, spans[d]) for d, c in enumerate(columns)]
+    shape = tuple(e.shape[0] - 1 for e in edges)
+    place: Any = 0
+    outside: Any = False
+    for column, edge, n in zip(columns, edges, shape):
+        own = _bin_of(column, edge)
+        outside = outside | (own >= n)
+        place = place * n + own
+    size = math.prod(shape)
+    amounts = convert_element_type(_amounts(columns[0], weights, _FLOAT64), _FLOAT64)
+    counts = structural.reshape(count_into(size, choose(outside, size, place), amounts), shape)
+    return (_density(counts, edges) if density else counts), edges
+
+
+def _density(counts: Any, edges: list[Any]) -> Any:
+    """Divide counts by the volume of their cell and their sum."""
+    total = sum(counts)
+    for d, edge in enumerate(edges):
+        shape = tuple(-1 if i == d else 1 for i in builtins.range(len(edges)))
+        counts = counts / _widths(edge).reshape(shape)
+    return counts / total
+
+
+@numpy_function(np.histogram2d)
+def histogram2d(
+    x: Any,
+    y: Any,
+    bins: Any = 10,
+    range: Any = None,
+    density: bool | None = None,
+    weights: Any = None,
+) -> tuple[Any, Any, Any]:
+    """How many points lie in each cell of a grid, and its edges; as ``numpy.histogram2d``.
+
+    The arguments are those of ``histogramdd``; one array of edges serves both axes.
+
+    Example:
+        >>> import numpy as np
+        >>> histogram2d(np.array([0.0, 1.0, 1.0]), np.array([0.0, 1.0, 1.0]), 2)[0]
+        array([[1., 0.],
+               [0., 2.]])
+    """
+    if not isinstance(bins, (int, np.integer)) and len(bins) not in (1, 2):
+        bins = [bins, bins]
+    counts, edges = histogramdd([x, y], bins, range, density, weights)
+    return counts, edges[0], edges[1]

@@ -11,11 +11,14 @@ from programs import check, trace
 from functrace.compiler.pipeline import STAGES, compile_jaxpr
 from functrace.config import config
 from functrace.core.aval import ShapedArray
+from functrace.core.lowering import Host
+from functrace.core.trace import PRIMITIVES, Primitive
 from functrace.interpreters.staging import stage
 from functrace.ops.arithmetic import add, mul, neg
 from functrace.ops.broadcasting import reduce_sum
 from functrace.ops.contraction import dot
 from functrace.ops.exponentials import exp
+from functrace.ops.structural import transpose
 
 X = np.arange(6.0).reshape(2, 3)
 
@@ -114,3 +117,36 @@ def test_an_index_out_of_bounds_is_numpys_error_with_the_line() -> None:
         X[5]
     assert str(caught.value) == str(numpys.value)
     assert "test_pipeline.py" in caught.value.__notes__[0]
+
+
+@pytest.fixture
+def spy() -> Any:
+    """A primitive that runs Python, and what it saw; it leaves the registry afterwards."""
+    seen: list[Any] = []
+    primitive = Primitive("spy_for_test", not_differentiable="a test", not_linear="a test")
+
+    @primitive.def_impl
+    def _impl(x: Any, *, tag: int) -> Any:
+        seen.append((tag, np.array(x)))
+        return x * 2.0
+
+    primitive.def_abstract_eval(lambda x, tag: ShapedArray(x.shape, x.dtype))
+    primitive.def_lowering(Host("a test"))
+    yield primitive, seen
+    del PRIMITIVES["spy_for_test"]
+
+
+@pytest.mark.parametrize("backend", ["llvm", "python"])
+def test_python_is_called_in_order_and_never_dropped(spy: Any, backend: str) -> None:
+    primitive, seen = spy
+
+    def fun(x: Any, s: Any) -> list[Any]:
+        late = primitive.bind(exp(transpose(x, (1, 0))), tag=0)
+        primitive.bind(s, tag=1)
+        return [add(late, 1.0)]
+
+    compiled = compile_jaxpr(trace(fun, X, np.float64(3.0)), backend=backend)
+    np.testing.assert_allclose(compiled(X, np.float64(3.0))[0], np.exp(X.T) * 2.0 + 1.0)
+    assert [tag for tag, _ in seen] == [0, 1]
+    np.testing.assert_allclose(seen[0][1], np.exp(X.T))
+    assert seen[1][1] == 3.0

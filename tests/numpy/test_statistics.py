@@ -178,6 +178,21 @@ def test_histogram() -> None:
     assert functrace.grad(lambda x: st.histogram(x)[1][0])(x)[np.argmin(x)] == 1.0
 
 
+def test_histograms_of_points() -> None:
+    points, w = make((40, 3)), make((40,), seed=2)
+    edges = np.linspace(-1, 1.5, 4)
+    for options in ({"bins": 3}, {"bins": (2, edges, 4)}, {"bins": 2, "density": True}):
+        check_traced(lambda p, o=options: st.histogramdd(p, **o), points)
+        check_traced(lambda p, w, o=options: st.histogramdd(p, weights=w, **o), points, w)
+    spans = [(-1, 1), None, (0, 1)]
+    check_traced(lambda p: st.histogramdd(p, 3, range=spans), points)
+    x, y = points[:, 0].copy(), points[:, 1].copy()
+    for bins in (4, (2, 3), edges, [edges, 3]):
+        check_traced(lambda x, y, b=bins: st.histogram2d(x, y, b), x, y)
+    check_traced(lambda x: st.histogram(x, edges), np.append(x, [np.nan, 9.0, -9.0, 1.5]))
+    check_derivative(lambda w: st.histogramdd(points, 2, weights=w)[0], w)
+
+
 # --- sampled curves ----------------------------------------------------------------------------
 
 
@@ -260,3 +275,7 @@ def test_polynomials() -> None:
     check_all(lambda p, k: seq.polyint(p, 2, k), p, r)
     check_traced(lambda p: seq.polyint(p, 1, 3.0), p)
     check_traced(seq.polyder, make((4,), "int32"))
+    check_all(seq.poly, p)
+    check_traced(seq.poly, make((3,), "int32"))
+    with pytest.raises(ValueError, match="eigenvalues"):
+        staged(seq.poly, np.eye(2))
