@@ -352,16 +352,16 @@ def _loss_seed(
 ) -> Any:
     """Return the cotangent 1 of the loss, None when nothing moves it; refuse what is no loss."""
     if count != 1:
-        _refuse_loss(f"a tree of {count} leaves", "return (loss, aux) with has_aux=True, or use vjp, "
-                     "jacrev or jacfwd.", call, what)
+        advice = "return (loss, aux) with has_aux=True, or use vjp, jacrev or jacfwd."
+        _refuse_loss(f"a tree of {count} leaves", advice, call, what)
     value = argument_leaf(value, lambda: f"the output of {describe_function(call.fun)}").value
     dtype = value.dtype
     if value.size != 1:
-        _refuse_loss(f"an output of shape {value.shape}", "np.sum or np.mean of the output; or vjp, "
-                     "jacrev or jacfwd for a derivative of several outputs.", call, what)
+        advice = "np.sum or np.mean of the output; or vjp, jacrev or jacfwd for several outputs."
+        _refuse_loss(f"an output of shape {value.shape}", advice, call, what)
     if dtype.kind == "c" and not holomorphic:
-        _refuse_loss(f"an output of dtype {dtype}", "np.real or np.abs of the output, or "
-                     "holomorphic=True.", call, what)
+        advice = "np.real or np.abs of the output, or holomorphic=True."
+        _refuse_loss(f"an output of dtype {dtype}", advice, call, what)
     if holomorphic and dtype.kind != "c":
         raise DTypeError(
             f"{what} of {describe_function(call.fun)}: holomorphic=True, but the output has dtype "
@@ -560,10 +560,8 @@ def _linearize_call(call: _Call, what: str) -> Any:
         aux.run, values, moves, _describe(what, call.fun), weak
     )
     owner = Owner()
-    owned = []
-    for out, tracer in zip(outs, program.outputs):
-        # An output may also be a residual, so it is always copied.
-        owned.append(owner.own_foreign(out))
+    # An output may also be a residual, so it is always copied.
+    owned = [owner.own_foreign(out) for out in outs]
     owned, aux_value = aux.split(owned, owner)
     program.outputs = program.outputs[: aux.count]
     call.args = [None] * len(call.args)  # the caller's arrays may go

@@ -13,7 +13,9 @@ __all__ = ["Config", "config"]
 
 def _flag(name: str, default: bool) -> bool:
     value = os.environ.get(name)
-    return default if value is None else value.strip().lower() not in ("", "0", "false", "no", "off")
+    if value is None:
+        return default
+    return value.strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def _optional_int(name: str) -> int | None:
@@ -66,7 +68,7 @@ class Config:
         )
 
     def update(self, name: str, value: object) -> None:
-        """Set one setting by name; JAX's own names (``jax_enable_x64``, ...) are accepted no-ops."""
+        """Set one setting by name; JAX's own names (``jax_enable_x64``, ...) change nothing."""
         if name.startswith("jax_"):
             return
         if name not in {f.name for f in fields(self)}:

@@ -33,7 +33,7 @@ PYTHON_SCALARS = (bool, int, float, complex)
 
 _SUPPORTED = frozenset(
     np.dtype(c)
-    for c in "? b h i l q B H I L Q e f d g F D G".split()  # "g", "G": long double, eager only
+    for c in "?bhilqBHILQefdgFDG"  # "g", "G": long double, eager only
 )
 
 _WEAK = {
@@ -47,7 +47,8 @@ _WEAK_EXAMPLE: dict[str, Any] = {"b": False, "i": 0, "u": 0, "f": 0.0, "c": 0j}
 
 def canonical_dtype(dtype: Any) -> DType:
     """Return the ``np.dtype`` that ``dtype`` names (a string, a NumPy or a Python type)."""
-    return np.dtype(dtype)
+    found: DType = np.dtype(dtype)
+    return found
 
 
 def check_supported(dtype: DType, where: str) -> DType:

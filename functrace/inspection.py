@@ -10,7 +10,7 @@ from typing import Any
 from functrace import tree
 from functrace.api_util import argument_leaf, require_callable
 from functrace.config import config
-from functrace.core.aval import ShapeDtypeStruct, ShapedArray, typeof
+from functrace.core.aval import ShapedArray, ShapeDtypeStruct, typeof
 from functrace.core.jaxpr import ClosedJaxpr
 from functrace.interpreters.staging import stage
 from functrace.source_info import api_boundary, describe_function

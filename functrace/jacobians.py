@@ -223,7 +223,7 @@ def _pieces(value: Any, avals: Sequence[ShapedArray], axis: int) -> list[tuple[A
     return pieces
 
 
-def _pick(trees: tuple[Any, ...], argnums: int | Sequence[int]) -> Any:
+def _pick(trees: Any, argnums: int | Sequence[int]) -> Any:
     return trees[0] if isinstance(argnums, (int, np.integer)) else trees
 
 

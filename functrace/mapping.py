@@ -66,7 +66,9 @@ def vmap(
             else v
             for i, (v, d) in enumerate(zip(flat, dims))
         ]
-        dims = [_normal_dim(d, v, args, kwargs, i, name) for i, (d, v) in enumerate(zip(dims, values))]
+        dims = [
+            _normal_dim(d, v, args, kwargs, i, name) for i, (d, v) in enumerate(zip(dims, values))
+        ]
         size = _mapped_size(values, dims, axis_size, args, kwargs, name)
         out_tree: Any = None
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from samples import SAMPLES, Sample, load_all
 
 import functrace as ft
 from functrace.core.trace import PRIMITIVES
@@ -23,7 +24,6 @@ from functrace.ops.broadcasting import reduce_sum
 from functrace.ops.complexes import imag, real
 from functrace.ops.creation import convert_element_type
 from functrace.ops.transcendental import tanh
-from samples import SAMPLES, Sample, load_all
 
 load_all()
 
@@ -40,7 +40,8 @@ def usable_samples(name: str) -> list[Sample]:
     for entry in SAMPLES.get(name, []):
         for dtype in entry.dtypes:
             if dtype.name in ("float64", "float32", "complex128", "int64", "bool"):
-                found += [s for s in entry.samples(dtype) if s.jit and s.batch and s.diff is not False]
+                samples = entry.samples(dtype)
+                found += [s for s in samples if s.jit and s.batch and s.diff is not False]
     return found
 
 
@@ -114,7 +115,8 @@ class Program:
 
     def __str__(self) -> str:
         lines = [
-            f"  {'jit ' if i in self.jitted else ''}{ins}" for i, ins in enumerate(self.instructions)
+            f"  {'jit ' if i in self.jitted else ''}{instruction}"
+            for i, instruction in enumerate(self.instructions)
         ]
         return "\n".join(["program:", *lines])
 
@@ -242,7 +244,7 @@ def stack_strategy() -> st.SearchStrategy[tuple[str, ...]]:
 def count(program: Program, stack: Sequence[str]) -> None:
     """Enter a program and its stack in the histograms."""
     PRIMITIVE_COUNT.update(i.name for i in program.instructions)
-    PAIR_COUNT.update(zip(stack, stack[1:]))
+    PAIR_COUNT.update(itertools.pairwise(stack))
 
 
 def check(program: Program, stack: Sequence[str]) -> None:
@@ -267,7 +269,8 @@ def check(program: Program, stack: Sequence[str]) -> None:
         scale = np.max(np.abs(np.where(np.isfinite(e), e, 0)), initial=1.0)
         with np.errstate(all="ignore"):
             slack = 100 * np.abs(np.where(np.isfinite(n - e), n - e, np.inf))
-            slack = np.where(np.isfinite(e) | ~np.isfinite(n), np.nan_to_num(slack, posinf=0), np.inf)
+            known = np.isfinite(e) | ~np.isfinite(n)
+            slack = np.where(known, np.nan_to_num(slack, posinf=0), np.inf)
             close = (np.abs(a - e) <= (2e-4 if single else 1e-9) * scale + slack) | (a == e)
         ok = close | (np.isnan(a) & np.isnan(e))
         assert np.shape(a) == np.shape(e) and np.all(ok), (

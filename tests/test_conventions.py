@@ -50,12 +50,12 @@ def test_holomorphic_gradient() -> None:
 
 
 def test_cotangents_and_tangents_are_cast() -> None:
-    out, pullback = ft.vjp(lambda x: x * np.float32(2), np.float32(3))
+    _, pullback = ft.vjp(lambda x: x * np.float32(2), np.float32(3))
     (ct,) = pullback(1.0)
     assert ct == np.float32(2) and ct.dtype == np.float32
     (ct,) = pullback(np.float64(1.0))
     assert ct.dtype == np.float32
-    out, tangent = ft.jvp(lambda x: x * x, (np.ones(2, np.float32),), (np.ones(2),))
+    _, tangent = ft.jvp(lambda x: x * x, (np.ones(2, np.float32),), (np.ones(2),))
     assert tangent.dtype == np.float32
     _, tangent = ft.jvp(lambda x: x * x, (3.0,), (1,))
     assert tangent == 6.0 and tangent.dtype == np.float64
@@ -88,7 +88,8 @@ def test_other_arguments_pass_through() -> None:
 
     obj = object()
     assert ft.grad(f)(2.0, "text", obj, [1, "a"], flag={1, 2}, other=None) == 4.0
-    assert seen == {"name": "text", "rest": (obj, [1, "a"]), "flag": {1, 2}, "more": {"other": None}}
+    rest, more = (obj, [1, "a"]), {"other": None}
+    assert seen == {"name": "text", "rest": rest, "flag": {1, 2}, "more": more}
 
 
 def test_argnums() -> None:
@@ -163,7 +164,7 @@ def test_results_share_memory_with_nothing() -> None:
     given = np.ones(3)
     (ct,) = ft.vjp(lambda x: x, x)[1](given)
     assert not np.shares_memory(ct, given)
-    value, g = ft.value_and_grad(lambda x: np.sum(x[:1]))(x)
+    _, g = ft.value_and_grad(lambda x: np.sum(x[:1]))(x)
     assert g.flags.writeable and g.flags.owndata
     out, tangent = ft.jvp(lambda x: x, (x,), (given,))
     assert not np.shares_memory(out, x) and not np.shares_memory(tangent, given)
@@ -195,7 +196,7 @@ def test_residuals_are_protected() -> None:
 
 
 def test_pullbacks_may_be_called_often_and_print() -> None:
-    out, pullback = ft.vjp(lambda x: np.sin(x) * x, 2.0)
+    _, pullback = ft.vjp(lambda x: np.sin(x) * x, 2.0)
     assert pullback(1.0) == pullback(1.0)
     assert "mul" in str(pullback.jaxpr)
 

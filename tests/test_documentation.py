@@ -32,8 +32,8 @@ def code_blocks(document: str) -> list[str]:
 
 
 @pytest.mark.parametrize("i", range(len(code_blocks("README.md"))))
-def test_readme_code_runs(i: int) -> None:
-    """Blocks run in order in one namespace, each after those before it."""
+def test_readme_code_runs(i: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Blocks run in order in one namespace, each after those before it; comments tell prints."""
     namespace: dict[str, Any] = {}
     for block in code_blocks("README.md")[: i + 1]:
         if ">>>" in block:
@@ -44,7 +44,10 @@ def test_readme_code_runs(i: int) -> None:
             assert runner.failures == 0
             namespace.update(test.globs)
         else:
+            capsys.readouterr()
             exec(compile(block, "README.md", "exec"), namespace)
+            for line in capsys.readouterr().out.splitlines():
+                assert f"# {line}" in block
 
 
 def test_adding_a_primitive() -> None:

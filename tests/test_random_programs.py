@@ -12,11 +12,11 @@ import os
 import zlib
 
 import pytest
+import random_programs as rp
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 import functrace as ft
-import random_programs as rp
 
 FACTOR = int(os.environ.get("FUNCTRACE_RANDOM_PROGRAMS", "1"))
 SETTINGS = {

@@ -178,7 +178,7 @@ def test_trees_go_through(value: Any, transform: Any) -> None:
         assert_allclose(a, 2 * np.asarray(b))
     doubled = transform(lambda t: ft.tree.map(lambda v: v * 2, t))(value)
     assert ft.tree.structure(doubled) == ft.tree.structure(value)
-    out, pullback = ft.vjp(lambda t: ft.tree.map(lambda v: v * 3, t), value)
+    _, pullback = ft.vjp(lambda t: ft.tree.map(lambda v: v * 3, t), value)
     (back,) = pullback(ft.tree.map(np.ones_like, value))
     for leaf in ft.tree.leaves(back):
         assert_array_equal(leaf, np.full_like(leaf, 3))
@@ -207,7 +207,8 @@ def test_vmap_axes() -> None:
 
 
 def test_vmap_errors() -> None:
-    with pytest.raises(ft.errors.ShapeError, match="has size 2 on its mapped axis 0, but argument 0"):
+    text = "has size 2 on its mapped axis 0, but argument 0"
+    with pytest.raises(ft.errors.ShapeError, match=text):
         ft.vmap(lambda x, y: x)(np.ones(3), np.ones(2))
     with pytest.raises(ft.errors.ShapeError, match="no argument is mapped"):
         ft.vmap(lambda x: x, in_axes=None)(X)
@@ -350,7 +351,8 @@ def test_jit_in_threads() -> None:
 
 
 def test_eval_shape_and_make_jaxpr() -> None:
-    out = ft.eval_shape(lambda d: {"y": d["x"] @ d["x"].T}, {"x": ft.ShapeDtypeStruct((2, 3), "f4")})
+    given = {"x": ft.ShapeDtypeStruct((2, 3), "f4")}
+    out = ft.eval_shape(lambda d: {"y": d["x"] @ d["x"].T}, given)
     assert out == {"y": ft.ShapeDtypeStruct((2, 2), "float32")}
     closed, shapes = ft.make_jaxpr(f, return_shape=True)(X)
     assert shapes == ft.ShapeDtypeStruct((), "float64")

@@ -128,6 +128,12 @@ def driver() -> Driver:
     return _driver
 
 
+def free_memory() -> None:
+    """Give the memory kept for future results back, if the driver was ever loaded."""
+    if _driver is not None:
+        _driver.free_memory()
+
+
 @contextlib.contextmanager
 def portable_calls() -> Iterator[None]:
     """Make the programs built inside the block use no builtin; tests hold both ways together."""

@@ -37,7 +37,7 @@ def _memory(dtype: type) -> Any:
 
     @numba.njit(forceinline=True)
     def at(address: Any) -> Any:
-        return numba.carray(_pointer(address), (length,), dtype)
+        return numba.carray(_pointer(address), (length,), dtype)  # type: ignore[attr-defined,call-arg]  # numba's stubs
 
     return at
 
@@ -81,7 +81,8 @@ def half_store(value: Any) -> Any:
     if rest < np.uint32(0x38800000):
         # Adding 0.5 makes float32's last place half's last subnormal place.
         moved = np.uint32(rest).view(np.float32) + np.float32(0.5)
-        return np.uint16(sign | np.uint32(np.float32(moved).view(np.uint32) - np.uint32(0x3F000000)))
+        place = np.uint32(np.float32(moved).view(np.uint32) - np.uint32(0x3F000000))
+        return np.uint16(sign | place)
     odd = np.uint32(np.uint32(rest >> np.uint32(13)) & np.uint32(1))
     rounded = np.uint32(np.uint32(rest - np.uint32(0x37FFF001)) + odd)
     return np.uint16(np.uint32(sign | np.uint32(rounded >> np.uint32(13))))

@@ -39,7 +39,7 @@ class Memory:
     def _cell(self, index: int) -> np.ndarray[Any, Any]:
         size = self.dtype.itemsize
         raw = (ctypes.c_char * size).from_address(self.address + int(index) * size)
-        return np.frombuffer(raw, self.dtype)
+        return np.ndarray((1,), self.dtype, buffer=memoryview(raw))
 
     def __getitem__(self, index: int) -> Any:
         return self._cell(index)[0]

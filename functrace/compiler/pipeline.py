@@ -25,6 +25,8 @@ from functrace.compiler.codegen_loops import loop_kernels
 from functrace.compiler.emit_llvm import kernel_module
 from functrace.compiler.emit_numba import kernel_source
 from functrace.compiler.fusion import check_groups, fuse
+from functrace.compiler.kernel_check import check_kernel
+from functrace.compiler.kernel_text import kernel_text
 from functrace.compiler.library import library_step, product_flops
 from functrace.compiler.memory import check_memory, place_arrays
 from functrace.compiler.plan import ArrayProgram, Group, Memory, Op, Plan
@@ -190,6 +192,12 @@ def _kernel_texts(c: Compilation, show: Callable[[Any], str]) -> str:
     )
 
 
+def _check_kernels(c: Compilation) -> None:
+    for code in c.codes:
+        if isinstance(code, StepCode):
+            check_kernel(code.kernel)
+
+
 def _nothing(c: Compilation) -> None:
     """No check beyond those of the stage's own input."""
 
@@ -220,23 +228,9 @@ STAGES: tuple[Stage, ...] = (
         lambda c: check_memory(c.groups, c.memory),
         lambda c: str(Plan(c.arrays, c.groups, c.memory)),
     ),
-    Stage("kernels", _codegen, lambda c: _check_kernels(c), lambda c: _kernel_texts(c, _ir_text)),
+    Stage("kernels", _codegen, _check_kernels, lambda c: _kernel_texts(c, kernel_text)),
     Stage("program", _build, _nothing, lambda c: str(c.program.as_text())),
 )
-
-
-def _ir_text(kernel: Any) -> str:
-    from functrace.compiler.kernel_text import kernel_text
-
-    return str(kernel_text(kernel))
-
-
-def _check_kernels(c: Compilation) -> None:
-    from functrace.compiler.kernel_check import check_kernel
-
-    for code in c.codes:
-        if isinstance(code, StepCode):
-            check_kernel(code.kernel)
 
 
 _PRINTERS: dict[str, Callable[[Compilation], str]] = {

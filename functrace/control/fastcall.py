@@ -14,6 +14,7 @@ from typing import Any
 from functrace import tree
 from functrace.compiler.pipeline import Compiled
 from functrace.control.captured import CapturedArrays
+from functrace.control.donation import give_back
 from functrace.control.signature import Statics
 
 __all__ = ["MISS", "FastCall", "make_fast_call"]
@@ -60,7 +61,7 @@ class _Writer:
         elif kind is dict:
             self.miss_unless(f"type({place}) is dict and len({place}) == {len(example)}")
             for key in sorted(example, key=_dict_order(example)):
-                self.read_child(f"{place}[{self.constant(key)}]", example[key])
+                self.read_entry(f"{place}[{self.constant(key)}]", example[key])
         elif tree.structure(example) == tree.structure(0):
             self.leaves.append(place)
         else:
@@ -71,6 +72,10 @@ class _Writer:
         if tree.structure(example) == tree.structure(0):
             self.leaves.append(place)
             return
+        self.read_entry(place, example)
+
+    def read_entry(self, place: str, example: Any) -> None:
+        """Read a value that may be missing from a dict: even a leaf gets a name here."""
         name = self.name("t")
         self.lines.append(f"{name} = {place}")
         self.read(name, example)
@@ -122,6 +127,7 @@ def make_fast_call(
     out_tree: Any,
     program: Compiled,
     captured: CapturedArrays,
+    donations: Sequence[tuple[int, int]] = (),
 ) -> FastCall:
     """Return the fast path for calls like this one.
 
@@ -132,30 +138,40 @@ def make_fast_call(
         out_tree: the structure of the output.
         program: the compiled program; its native call checks the leaves.
         captured: arrays to compare before each call.
+        donations: which leaves' arrays are given back as which results.
     """
     writer = _Writer()
     writer.miss_unless(f"len(args) == {len(args)} and len(kwargs) == {len(kwargs)}")
     for i, arg in enumerate(args):
         _read_argument(writer, f"args[{i}]", arg, i in statics.argnums)
-    flat_order = sorted(kwargs)
-    for key in flat_order:
+    for key in sorted(kwargs):
         _read_argument(writer, f"kwargs[{key!r}]", kwargs[key], key in statics.argnames)
-    if captured.kept:
-        writer.lines.append(f"{writer.keep(captured.check)}()")
     call = writer.keep(program.program.call)
-    writer.lines.append(f"out = {call}({', '.join(writer.leaves)})")
-    writer.lines.append("if out is None: return MISS")
-    result = writer.build(out_tree.unflatten(range(out_tree.num_leaves)))
-    body = "\n        ".join([*writer.lines, f"return {result}"])
+    run = [
+        *([f"{writer.keep(captured.check)}()"] if captured.kept else []),
+        f"out = {call}({', '.join(writer.leaves)})",
+        "if out is None: return MISS",
+        *_donation_lines(writer, donations),
+        f"return {writer.build(out_tree.unflatten(range(out_tree.num_leaves)))}",
+    ]
+    # Only a lookup in the arguments may miss: a KeyError of the run is the user's.
+    read, call_and_build = "\n        ".join(writer.lines), "\n    ".join(run)
     source = (
         "def fast_call(args, kwargs):\n"
-        f"    try:\n        {body}\n"
-        "    except LOOKUP:\n        return MISS\n"
+        f"    try:\n        {read}\n"
+        "    except KeyError:\n        return MISS\n"
+        f"    {call_and_build}\n"
     )
-    writer.values["LOOKUP"] = KeyError
     namespace = dict(writer.values)
     exec(compile(source, "<functrace fast call>", "exec"), namespace)
     return namespace["fast_call"]  # type: ignore[no-any-return]
+
+
+def _donation_lines(writer: _Writer, donations: Sequence[tuple[int, int]]) -> list[str]:
+    if not donations:
+        return []
+    pairs = "".join(f"({writer.leaves[leaf]}, {out}), " for leaf, out in donations)
+    return [f"{writer.keep(give_back)}(({pairs}), out)"]
 
 
 def _read_argument(writer: _Writer, place: str, arg: Any, static: bool) -> None:
@@ -164,4 +180,4 @@ def _read_argument(writer: _Writer, place: str, arg: Any, static: bool) -> None:
         writer.miss_unless(f"type({place}) is {kind} and {place} == {value}")
     else:
         example, treedef = tree.flatten(arg)
-        writer.read_child(place, treedef.unflatten([0] * len(example)))
+        writer.read_entry(place, treedef.unflatten([0] * len(example)))

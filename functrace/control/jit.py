@@ -13,6 +13,7 @@ from functrace import tree
 from functrace.api_util import argument_leaf, require_callable
 from functrace.config import config
 from functrace.control.captured import CapturedArrays
+from functrace.control.donation import give_back, match_donated
 from functrace.control.fastcall import MISS, FastCall, make_fast_call
 from functrace.control.jit_primitive import bind_jit, compiled
 from functrace.control.signature import CallSignature, ReadCall, Statics, read_call
@@ -122,11 +123,12 @@ class JitFunction:
         donated = self._donated_leaves(args, kwargs)
         program = compiled(traced.closed, self._name)
         outs = program(*call.leaves)
-        if any(donated):
-            _reuse_donated(call.leaves, donated, outs)
-        elif call.key not in self._fast_calls:
+        pairs = match_donated(donated, call.avals, traced.closed.out_avals)
+        if pairs:
+            give_back([(call.leaves[leaf], out) for leaf, out in pairs], outs)
+        if call.key not in self._fast_calls:
             self._fast_calls[call.key] = make_fast_call(
-                self._statics, args, kwargs, traced.out_tree, program, traced.captured
+                self._statics, args, kwargs, traced.out_tree, program, traced.captured, pairs
             )
             self._fast = tuple(self._fast_calls.values())[-FAST_CALLS:]
         return traced.out_tree.unflatten(outs)
@@ -193,21 +195,6 @@ class JitFunction:
 
     def __repr__(self) -> str:
         return f"<jit of {describe_function(self._fun)}>"
-
-
-def _reuse_donated(leaves: Sequence[Any], donated: Sequence[bool], outs: list[Any]) -> None:
-    """Return donated arrays as the outputs of their type, overwritten."""
-    free = [
-        a
-        for a, d in zip(leaves, donated)
-        if d and type(a) is np.ndarray and a.flags.writeable and a.ndim
-    ]
-    for i, out in enumerate(outs):
-        for k, array in enumerate(free):
-            if type(out) is np.ndarray and (out.shape, out.dtype) == (array.shape, array.dtype):
-                np.copyto(array, out)
-                outs[i] = free.pop(k)
-                break
 
 
 def jit(fun: Any = None, /, **options: Any) -> Any:

@@ -29,11 +29,11 @@ def bind_jit(closed: ClosedJaxpr, name: str, args: Sequence[Any]) -> list[Any]:
 def compiled(closed: ClosedJaxpr, name: str, donated: tuple[bool, ...] = ()) -> Compiled:
     """Return the compiled form of a jaxpr, kept in its memo."""
     key = ("compiled", donated)
-    program = closed.memo.get(key)
+    program: Compiled | None = closed.memo.get(key)
     if program is None:
         program = compile_jaxpr(closed, donated=donated, name=name)
         closed.memo[key] = program
-    return program  # type: ignore[no-any-return]
+    return program
 
 
 @jit_p.def_impl

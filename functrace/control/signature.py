@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functrace import tree
-from functrace.core.aval import ShapeDtypeStruct, ShapedArray, typeof
+from functrace.core.aval import ShapedArray, ShapeDtypeStruct, typeof
 from functrace.core.trace import Tracer
 from functrace.dtypes import check_supported
 from functrace.errors import DTypeError, StaticArgumentError, compose
@@ -165,7 +165,7 @@ def _leaf(
         return value, ShapedArray(value.shape, value.dtype)
     if isinstance(value, (Tracer, ShapeDtypeStruct)):
         return value, typeof(value)
-    if kind in _PYTHON or isinstance(value, _PYTHON + (np.generic,)):
+    if kind in _PYTHON or isinstance(value, (*_PYTHON, np.generic)):
         array = np.asarray(value)
         weak = not isinstance(value, np.generic)
     elif isinstance(value, np.ndarray) or hasattr(value, "__array__"):

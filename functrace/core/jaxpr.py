@@ -156,7 +156,7 @@ def eval_jaxpr(jaxpr: Jaxpr, consts: Sequence[Any], *args: Any) -> list[Any]:
         >>> import functrace as ft
         >>> closed = ft.make_jaxpr(lambda x: x * 2.0)(1.0)
         >>> eval_jaxpr(closed.jaxpr, closed.consts, 4.0)
-        [8.0]
+        [np.float64(8.0)]
     """
     env: dict[Var, Any] = dict(zip(jaxpr.constvars, consts))
     if len(args) != len(jaxpr.invars):

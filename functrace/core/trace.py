@@ -281,9 +281,9 @@ class Tracer:
         self._trace.refuse(self, "array")
 
     def __format__(self, spec: str) -> str:
-        if not spec:
-            return repr(self)
-        self._trace.refuse(self, "format")
+        if spec:
+            self._trace.refuse(self, "format")
+        return repr(self)
 
     def tolist(self) -> Any:
         """Refuse: a traced array has no Python values."""

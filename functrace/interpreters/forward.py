@@ -114,7 +114,9 @@ class JVPTrace(Trace):
 
     __slots__ = ("name", "on_parent", "tangent_trace")
 
-    def __init__(self, parent: Trace, tangent_trace: Trace | None = None, name: str = "jvp") -> None:
+    def __init__(
+        self, parent: Trace, tangent_trace: Trace | None = None, name: str = "jvp"
+    ) -> None:
         super().__init__(parent)
         self.on_parent = tangent_trace is None
         self.tangent_trace = parent if tangent_trace is None else tangent_trace

@@ -59,11 +59,11 @@ class JaxprTracer(ArrayOperators, Tracer):
 # --- Trace -------------------------------------------------------------------------------------
 
 _ADVICE = {
-    "bool": "np.where(condition, a, b), lax.cond or lax.while_loop; or mark the argument that "
-    "decides static (static_argnums).",
+    "bool": "np.where(condition, a, b); or mark the argument that decides static "
+    "(static_argnums).",
     "int": "mark the argument static (static_argnums), or use x.shape.",
-    "index": "mark the argument static (static_argnums); to index with a traced integer, index "
-    "an array (functrace.numpy.asarray(list)[i]), not a list.",
+    "index": "functrace.numpy.take(x, i) instead of x[i] for a plain array or a list x; or mark "
+    "the argument static (static_argnums).",
     "float": "np.sin instead of math.sin and the like; to write into a plain array, "
     "functrace.numpy.at(buffer)[i].set(x); or mark the argument static.",
     "mask": "np.where(mask, x, 0) instead of x[mask], whose shape depends on values; or "
@@ -130,8 +130,10 @@ class JaxprTrace(Trace):
         """Return the atom of a value from outside: a literal, or a constant it captures."""
         if is_python_number(value):
             return _python_literal(value, primitive, args)
-        if isinstance(value, np.generic) or (type(value) is np.ndarray and value.ndim == 0):
-            return Literal(value[()], typeof(value).strong())
+        if type(value) is np.ndarray and value.ndim == 0:
+            value = value[()]
+        if isinstance(value, np.generic):
+            return Literal(value, typeof(value).strong())
         if isinstance(value, Tracer) and (
             value._trace is self or not self.is_ancestor_or_self(value._trace)
         ):
@@ -141,7 +143,7 @@ class JaxprTrace(Trace):
     def _capture(self, value: Any) -> Constant:
         known = self.current.get(id(value))
         if known is None or (known.value is not value and not same_bits(known.value, value)):
-            copy = value
+            copy: Any = value
             if type(value) is np.ndarray and may_change(value):
                 copy = value.copy()
                 copy.flags.writeable = False

@@ -41,6 +41,6 @@ def no_version_error(name: str) -> TracerArrayConversionError:
         compose(
             f"numpy.{name} was called on a traced array.",
             "functrace has no traced version of it.",
-            "build it from functions of functrace.numpy, or apply it outside of the transformation.",
+            "build it from functrace.numpy's functions, or apply it outside of the transformation.",
         )
     )

@@ -62,7 +62,7 @@ def check_dtypes(name: str, dtypes: str, avals: Sequence[ShapedArray]) -> None:
                 compose(
                     f"{name} got operands of types {types}.",
                     "primitives are strict: their operands have one dtype.",
-                    f"functrace.numpy or an operator, which promote; or lax.convert_element_type.",
+                    "functrace.numpy or an operator, which promote; or lax.convert_element_type.",
                 )
             )
 

@@ -332,10 +332,11 @@ def _forward(name: str) -> Callable[..., Any]:
 
 
 _METHODS = (
-    "all any argmax argmin argsort choose clip compress conj conjugate copy cumprod cumsum diagonal "
-    "dot flatten max mean min nonzero prod ptp ravel repeat round searchsorted squeeze std "
-    "sum swapaxes take trace var"
-).split()
+    "all", "any", "argmax", "argmin", "argsort", "choose", "clip", "compress", "conj", "conjugate",
+    "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "max", "mean", "min", "nonzero",
+    "prod", "ptp", "ravel", "repeat", "round", "searchsorted", "squeeze", "std", "sum", "swapaxes",
+    "take", "trace", "var",
+)  # fmt: skip
 
 for _name in _METHODS:
     setattr(ArrayOperators, _name, _forward(_name))

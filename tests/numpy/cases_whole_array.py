@@ -47,6 +47,17 @@ case("nanquantile", lambda np, x: np.nanquantile(x, 0.3), X)
 case("nanpercentile", lambda np, x: np.nanpercentile(x, 30.0), X)
 each("cov corrcoef", M @ np.vstack([S3[0], S3[1], S3[2]]).T)
 case("histogram", lambda np, x: np.histogram(x, bins=[-2.0, 0.0, 1.0, 3.0])[0], X, diff=False)
+case(
+    "histogram2d",
+    lambda np, x, w: np.histogram2d(x, -x, bins=[-2.0, 0.0, 1.0, 3.0], weights=w)[0],
+    X,
+    X,
+    diff=False,
+)
+case(
+    "histogramdd", lambda np, x: np.histogramdd([x, -x], bins=[[-2.0, 3.0], 2])[0], X, diff=False
+)
+case("poly", lambda np, x: np.poly(x), X)
 case("histogram_bin_edges", lambda np, x: np.histogram_bin_edges(x, bins=3), X)
 case("bincount", lambda np, w: np.bincount(I4, weights=w), X)
 each("diff ediff1d gradient trapezoid", X)

@@ -74,7 +74,6 @@ def main():
     out["integers_pass"] = jax.grad(lambda x: x * jnp.sum(I32 // 2))(2.0)
     out["overflow"] = jax.jit(lambda x: x * x)(jnp.array([100], dtype=jnp.int8))
 
-    total = jnp.sum
     out["errors"] = {
         "leak": raises(Exception, leak),
         "float_under_jit": raises(TypeError, jax.jit(lambda x: float(x) * x), 1.0),

@@ -67,7 +67,7 @@ def main():
     out["laplace"] = jax.jit(laplace)(grid)
     out["laplace_grad"] = jax.grad(lambda u: jnp.sum(laplace(u)[2, 2] ** 2))(grid)
     out["take"] = jax.grad(lambda m: jnp.sum(jnp.take(m, jnp.array([2, 2, 0]), axis=0) ** 2))(M)
-    out["traced_index"] = jax.vmap(lambda i: X[i] * 2.0)(jnp.array([3, 0, 1]))
+    out["traced_index"] = jax.vmap(lambda i: jnp.take(X, i) * 2.0)(jnp.array([3, 0, 1]))
     return out
 
 

@@ -1,0 +1,41 @@
+"""What compiled programs keep: kernels by content, and memory for the next results."""
+
+from __future__ import annotations
+
+from functrace.compiler import build, driver
+from functrace.compiler.cache import CacheInfo
+
+__all__ = ["cache_info", "clear_caches"]
+
+
+def cache_info() -> CacheInfo:
+    """Return what the kernel cache has done in this process, and what it holds.
+
+    Returns:
+        A named tuple: ``hits`` in memory, ``disk_hits``, kernels ``compiled``, ``entries`` held
+        now and their ``limit``, and the ``directory`` (None when nothing is kept on disk).
+
+    Example:
+        >>> from functrace import cache_info
+        >>> cache_info().limit
+        4096
+    """
+    return build.cache_info()
+
+
+def clear_caches(disk: bool = False) -> None:
+    """Forget every kernel that no live program uses, reset the counts, give spare memory back.
+
+    Jitted functions keep their own traces and programs; ``f.clear_cache()`` drops those of one.
+
+    Args:
+        disk: also remove the kernels kept on disk for this and other processes.
+
+    Example:
+        >>> from functrace import cache_info, clear_caches
+        >>> clear_caches()
+        >>> cache_info().entries
+        0
+    """
+    build.clear_caches(disk)
+    driver.free_memory()
