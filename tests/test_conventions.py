@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -193,6 +195,29 @@ def test_residuals_are_protected() -> None:
     out, pullback = ft.vjp(np.exp, np.zeros(2))
     out[:] = 7.0
     assert_array_equal(pullback(np.ones(2))[0], [1, 1])
+
+
+def test_residuals_go_with_the_pullback_and_without_the_collector() -> None:
+    seen: list[Any] = []
+
+    def f(x: Any) -> Any:
+        for _ in range(3):
+            x = np.exp(-x)  # whose result is its own residual
+            seen.append(weakref.ref(x.primal))
+        return np.sum(x)
+
+    gc.collect()
+    gc.disable()
+    try:
+        ft.grad(f)(np.ones(5))
+        assert [ref() for ref in seen] == [None] * 3
+        seen.clear()
+        _, pullback = ft.vjp(f, np.ones(5))
+        assert seen[0]() is not None
+        del pullback, _
+        assert [ref() for ref in seen] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_pullbacks_may_be_called_often_and_print() -> None:

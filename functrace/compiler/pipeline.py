@@ -31,6 +31,7 @@ from functrace.compiler.library import library_step, product_flops
 from functrace.compiler.memory import check_memory, place_arrays
 from functrace.compiler.plan import ArrayProgram, Group, Memory, Op, Plan
 from functrace.compiler.program import Program, default_error
+from functrace.compiler.recompute import recompute_cheap
 from functrace.compiler.rows import merge_rows
 from functrace.compiler.runner import PythonProgram, StepFunction, source_function
 from functrace.compiler.schedule import TINY, Schedule, check_schedule, schedule
@@ -85,7 +86,7 @@ def _views(c: Compilation) -> None:
 
 
 def _fuse(c: Compilation) -> None:
-    c.groups = merge_rows(fuse(c.arrays))
+    c.groups = merge_rows(recompute_cheap(c.arrays, fuse(c.arrays)))
 
 
 def _schedule(c: Compilation) -> None:

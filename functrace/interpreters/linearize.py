@@ -61,12 +61,12 @@ LinearEqn = tuple[Primitive, Sequence[Any], dict[str, Any], Sequence["LinearTrac
 class LinearTracer(ArrayOperators, Tracer, LinearValue):
     """A tangent that is recorded: a variable of the linear program."""
 
-    __slots__ = ("_dtype", "_shape", "eqn", "index")
+    __slots__ = ("_dtype", "_shape", "index", "made_by")
 
     def __init__(self, trace: LinearTrace, index: int) -> None:
         self._trace = trace
         self.index = index
-        self.eqn: LinearEqn | None = None
+        self.made_by: tuple[Primitive, Sequence[Any], dict[str, Any]] | None = None
         self._shape: tuple[int, ...] | None = None
         self._dtype: np.dtype[Any] | None = None
 
@@ -77,8 +77,8 @@ class LinearTracer(ArrayOperators, Tracer, LinearValue):
 
     def _infer(self) -> None:
         """Work out the type from the equation that made it."""
-        assert self.eqn is not None
-        primitive, args, params, _ = self.eqn
+        assert self.made_by is not None
+        primitive, args, params = self.made_by
         assert primitive.abstract_eval is not None
         avals = [
             ShapedArray(a.shape, a.dtype) if type(a) is LinearTracer else typeof(a) for a in args
@@ -92,9 +92,9 @@ class LinearTracer(ArrayOperators, Tracer, LinearValue):
     def shape(self) -> tuple[int, ...]:
         """The shape, worked out when first asked for."""
         if self._shape is None:
-            assert self.eqn is not None
-            if self.eqn[0].elementwise:
-                self._shape = _elementwise_shape(self.eqn[1])
+            assert self.made_by is not None
+            if self.made_by[0].elementwise:
+                self._shape = _elementwise_shape(self.made_by[1])
             else:
                 self._infer()
         return self._shape  # type: ignore[return-value]
@@ -186,8 +186,10 @@ class LinearTrace(Trace):
         if not primitive.multiple_results:
             out = LinearTracer(self, self.count)
             self.count += 1
-            out.eqn = eqn = (primitive, args, params, (out,))
-            self.eqns.append(eqn)
+            # Not the equation itself, which holds ``out``: residuals must go without the help
+            # of the cycle collector.
+            out.made_by = (primitive, args, params)
+            self.eqns.append((primitive, args, params, (out,)))
             return out
         return self._record_several(primitive, args, params)
 
@@ -371,7 +373,9 @@ def linearize_flat(
         state.trace = parent
         trace.live = linear.live = False
     out_primals, out_tangents = split_outputs(trace, outs)
-    return out_primals, LinearProgram(linear.eqns, linear.count, inputs, out_tangents)
+    program = LinearProgram(linear.eqns, linear.count, inputs, out_tangents)
+    linear.eqns = []  # the tracers know their trace: it must not hold them
+    return out_primals, program
 
 
 class LinearizedJaxpr(NamedTuple):

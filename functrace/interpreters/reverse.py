@@ -37,7 +37,10 @@ def backward_pass(
     eqns = program.eqns
     if consume:
         while eqns:
-            _pull(eqns.pop(), cts)
+            eqn = eqns.pop()
+            _pull(eqn, cts)
+            for tracer in eqn[3]:
+                tracer.made_by = None
     else:
         for eqn in reversed(eqns):
             _pull(eqn, cts)
