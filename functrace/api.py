@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from functrace import tree
+from functrace.api_call import Aux, Call
 from functrace.api_util import (
     Owner,
     argument_leaf,
     cast_like,
     check_same_structure,
-    leaf_place,
     normalize_argnums,
     require_callable,
     strong_type,
@@ -33,142 +33,6 @@ from functrace.ops.creation import full
 from functrace.source_info import api_boundary, describe_function
 
 __all__ = ["grad", "jvp", "linear_transpose", "linearize", "value_and_grad", "vjp"]
-
-
-_FLOAT64 = np.dtype(np.float64)
-
-# --- running a function of trees as a function of leaves ----------------------------------------
-
-
-class _Call:
-    """One call of a user's function, with some positional arguments as flat leaves.
-
-    After ``run`` the structure of the output, and the auxiliary output, are kept here.
-    """
-
-    __slots__ = ("args", "aux", "fun", "has_aux", "kwargs", "out_tree", "positions", "treedefs")
-
-    def __init__(
-        self, fun: Any, args: Sequence[Any], kwargs: dict[str, Any], has_aux: bool
-    ) -> None:
-        self.fun = fun
-        self.args = list(args)
-        self.kwargs = kwargs
-        self.has_aux = has_aux
-        self.positions: Sequence[int] = ()
-        self.treedefs: list[Any] = []
-        self.aux: Any = None
-        self.out_tree: Any = None
-
-    def take_leaves(self, positions: Sequence[int], what: str) -> tuple[list[Any], list[bool]]:
-        """Flatten the arguments at ``positions``; return their leaves, and which are weak."""
-        values: list[Any] = []
-        weak: list[bool] = []
-        self.positions = positions
-        for position in positions:
-            arg = self.args[position]
-            if type(arg) is np.ndarray or isinstance(arg, Tracer):
-                flat, treedef = [arg], None
-            else:
-                flat, treedef = tree.flatten(arg)
-            self.treedefs.append(treedef)
-            for value in flat:
-                if type(value) is np.ndarray and value.ndim and value.dtype is _FLOAT64:
-                    values.append(value)
-                    weak.append(False)
-                else:
-                    leaf = argument_leaf(value, lambda: self.place(what, len(values)))
-                    values.append(leaf.value)
-                    weak.append(leaf.weak)
-        return values, weak
-
-    def place(self, what: str, index: int) -> str:
-        """Return how a message names the leaf number ``index``."""
-        for position in self.positions:
-            paths = tree.leaves_with_path(self.args[position])
-            if index < len(paths):
-                name = describe_function(self.fun)
-                return f"{leaf_place(position, paths[index][0])} of {name} in {what}"
-            index -= len(paths)
-        raise AssertionError("no such leaf")
-
-    def run(self, *leaves: Any) -> list[Any]:
-        """Call the function with these leaves; return the leaves of its output."""
-        args = list(self.args)
-        self.put_leaves(args, leaves)
-        out = self.fun(*args, **self.kwargs)
-        if self.has_aux:
-            out, self.aux = _split_aux(out, self.fun)
-        if isinstance(out, (Tracer, np.generic)):
-            self.out_tree = None
-            return [out]
-        flat, self.out_tree = tree.flatten(out)
-        return flat
-
-    def put_leaves(self, args: list[Any], leaves: Sequence[Any]) -> None:
-        """Rebuild the trees of leaves at their positions of ``args``."""
-        i = 0
-        for position, treedef in zip(self.positions, self.treedefs):
-            if treedef is None:
-                args[position] = leaves[i]
-                i += 1
-            else:
-                n = treedef.num_leaves
-                args[position] = treedef.unflatten(leaves[i : i + n])
-                i += n
-
-    def trees_of(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
-        """Return leaves as trees like the arguments they belong to."""
-        args: list[Any] = [None] * len(self.args)
-        self.put_leaves(args, leaves)
-        return tuple(args[p] for p in self.positions)
-
-    def output(self, leaves: Sequence[Any]) -> Any:
-        """Return leaves as a tree like the output."""
-        return leaves[0] if self.out_tree is None else self.out_tree.unflatten(leaves)
-
-
-def _split_aux(out: Any, fun: Any) -> tuple[Any, Any]:
-    if isinstance(out, (tuple, list)) and len(out) == 2:
-        return out[0], out[1]
-    raise TypeError(
-        compose(
-            f"{describe_function(fun)} returned {type(out).__name__}, not a pair.",
-            "with has_aux=True a function returns (output, auxiliary data).",
-        )
-    )
-
-
-class _Aux:
-    """Carries auxiliary leaves through a transformation beside the output's."""
-
-    def __init__(self, call: _Call) -> None:
-        self.call = call
-        self.count = 0
-        self.treedef: Any = None
-        self.kept: list[Any] = []
-
-    def run(self, *leaves: Any) -> list[Any]:
-        """Run the call; append the auxiliary leaves that are traced to its outputs."""
-        outs = self.call.run(*leaves)
-        self.count = len(outs)
-        if not self.call.has_aux:
-            return outs
-        aux, self.treedef = tree.flatten(self.call.aux)
-        self.kept = [None if isinstance(a, Tracer) else a for a in aux]
-        return outs + [a for a in aux if isinstance(a, Tracer)]
-
-    def split(self, outs: list[Any], owner: Owner) -> tuple[list[Any], Any]:
-        """Return the outputs, and the auxiliary tree with plain values."""
-        if self.treedef is None:
-            return outs, None
-        traced = iter(outs[self.count :])
-        aux = [
-            owner.own_foreign(a) if type(a) is np.ndarray else a if a is not None else next(traced)
-            for a in self.kept
-        ]
-        aux = [a.copy() if type(a) is np.ndarray and id(a) in owner.taken else a for a in aux]
-        return outs[: self.count], self.treedef.unflatten(aux)
 
 
 # --- grad --------------------------------------------------------------------------------------
@@ -273,13 +137,13 @@ def _value_and_grad(
     what: str,
 ) -> Any:
     positions = normalize_argnums(argnums, len(args), what, fun)
-    call = _Call(fun, args, kwargs, has_aux)
+    call = Call(fun, args, kwargs, has_aux)
     primals, weak = call.take_leaves(positions, what)
     kinds = "c" if holomorphic else "fc"
     moves = [p.dtype.kind in kinds for p in primals]
     if not (all(moves) and not holomorphic) or any(p.dtype.kind == "c" for p in primals):
         _check_inputs(call, primals, holomorphic, allow_int, what)
-    aux = _Aux(call)
+    aux = Aux(call)
     outs, program = linearize_flat(
         aux.run, primals, moves, _describe(what, fun), weak
     )
@@ -313,7 +177,7 @@ def _gradient(owner: Owner, ct: Any, primal: Any) -> Any:
 
 
 def _check_inputs(
-    call: _Call,
+    call: Call,
     primals: Sequence[Any],
     holomorphic: bool,
     allow_int: bool,
@@ -348,7 +212,7 @@ def _check_inputs(
 
 
 def _loss_seed(
-    value: Any, count: int, program: LinearProgram, holomorphic: bool, call: _Call, what: str
+    value: Any, count: int, program: LinearProgram, holomorphic: bool, call: Call, what: str
 ) -> Any:
     """Return the cotangent 1 of the loss, None when nothing moves it; refuse what is no loss."""
     if count != 1:
@@ -376,7 +240,7 @@ def _loss_seed(
     return np.ones(value.shape, dtype)
 
 
-def _refuse_loss(got: str, then: str, call: _Call, what: str) -> NoReturn:
+def _refuse_loss(got: str, then: str, call: Call, what: str) -> NoReturn:
     raise NonScalarLossError(
         compose(
             f"{what} of {describe_function(call.fun)}: the function returned {got}.",
@@ -427,7 +291,7 @@ def jvp(
                     then="a tuple or list with one entry per argument: jvp(f, (x,), (t,)).",
                 )
             )
-    call = _Call(fun, primals, {}, has_aux)
+    call = Call(fun, primals, {}, has_aux)
     values, _ = call.take_leaves(range(len(primals)), "jvp")
     check_same_structure(
         tree.structure(tuple(tangents)), tree.structure(tuple(primals)), "jvp: the tangents' tree"
@@ -436,7 +300,7 @@ def jvp(
     moving = [
         _given_tangent(t, v, p) for t, v, p in zip(tree.leaves(tuple(tangents)), values, places)
     ]
-    aux = _Aux(call)
+    aux = Aux(call)
     outs, out_tangents = jvp_flat(aux.run, values, moving, _describe("jvp", fun))
     owner = Owner(values, moving)
     outs = [
@@ -478,7 +342,7 @@ class Pullback:
     ``pullback.jaxpr``.
     """
 
-    def __init__(self, call: _Call, program: LinearProgram, primals: list[Any], outs: list[Any],
+    def __init__(self, call: Call, program: LinearProgram, primals: list[Any], outs: list[Any],
                  moves: list[bool]) -> None:
         self._call = call
         self._program = program
@@ -544,18 +408,18 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         (np.float64(4.0), np.float64(3.0))
     """
     require_callable(fun, "vjp")
-    call = _Call(fun, primals, {}, has_aux)
+    call = Call(fun, primals, {}, has_aux)
     outs, values, moves, program, aux = _linearize_call(call, "vjp")
     result = (call.output(outs), Pullback(call, program, values, outs, moves))
     return (*result, aux) if has_aux else result
 
 
-def _linearize_call(call: _Call, what: str) -> Any:
+def _linearize_call(call: Call, what: str) -> Any:
     """Run and record a call with private copies of its arguments; shared by vjp and linearize."""
     given, weak = call.take_leaves(range(len(call.args)), what)
     values = [v.copy() if type(v) is np.ndarray else v for v in given]
     moves = [is_inexact(v.dtype) for v in values]
-    aux = _Aux(call)
+    aux = Aux(call)
     outs, program = linearize_flat(
         aux.run, values, moves, _describe(what, call.fun), weak
     )
@@ -574,7 +438,7 @@ def _linearize_call(call: _Call, what: str) -> Any:
 class LinearizedFunction:
     """The function ``linearize`` returns: tangents of the arguments to tangents of the output."""
 
-    def __init__(self, call: _Call, program: LinearProgram, primals: list[Any], outs: list[Any],
+    def __init__(self, call: Call, program: LinearProgram, primals: list[Any], outs: list[Any],
                  moves: list[bool]) -> None:
         self._call = call
         self._program = program
@@ -626,7 +490,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
         (np.float64(8.0), np.float64(12.0))
     """
     require_callable(fun, "linearize")
-    call = _Call(fun, primals, {}, has_aux)
+    call = Call(fun, primals, {}, has_aux)
     outs, values, moves, program, aux = _linearize_call(call, "linearize")
     result = (call.output(outs), LinearizedFunction(call, program, values, outs, moves))
     return (*result, aux) if has_aux else result
@@ -655,7 +519,7 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
         (np.float64(6.0),)
     """
     require_callable(fun, "linear_transpose")
-    call = _Call(fun, primals, {}, False)
+    call = Call(fun, primals, {}, False)
     call.positions = range(len(primals))
     avals = []
     for primal in primals:

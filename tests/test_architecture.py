@@ -24,7 +24,7 @@ LAYERS = [
     ["compiler"],
     ["control"],
     [
-        "api_util", "api", "mapping", "inspection", "jacobians", "caches", "array", "tree_util",
+        "api_util", "api_call", "api", "mapping", "inspection", "jacobians", "caches", "array", "tree_util",
         "numpy", "lax", "scipy", "nn", "test_util", "debug", "__init__",
     ],
 ]  # fmt: skip

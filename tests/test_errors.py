@@ -129,7 +129,17 @@ CONCRETE = {
     "range": (
         lambda x: list(range(x.astype(int)[0])),
         errors.TracerIntegerConversionError,
-        "index an array",
+        "static_argnums",
+    ),
+    "index": (
+        lambda x: np.arange(5.0)[x.astype(int)[0]],
+        errors.TracerArrayConversionError,
+        "functrace.numpy.take(x, i)",
+    ),
+    "list index": (
+        lambda x: [1.0, 2.0, 3.0][x.astype(int)[0]],
+        errors.TracerIntegerConversionError,
+        "functrace.numpy.take(x, i)",
     ),
     "float": (lambda x: float(x[0]), errors.ConcretizationError, "np.sin instead of math.sin"),
     "math": (lambda x: math.sin(x[0]), errors.ConcretizationError, "np.sin instead of math.sin"),
@@ -287,6 +297,13 @@ def test_broadcasting_errors_are_numpys() -> None:
         ft.jit(lambda x: x + np.ones(2))(X)
     with pytest.raises(ValueError, match="could not be broadcast together"):
         ft.grad(lambda x: np.sum(x + np.ones(2)))(X)
+
+
+@pytest.mark.skipif(np.longdouble is np.float64, reason="no long double on this platform")
+def test_long_double_is_eager_only() -> None:
+    text = message(errors.DTypeError, lambda: ft.jit(lambda x: x * 2)(np.longdouble(1)))
+    assert "mul" in text and "test_errors.py:" in text and "eager only" in text
+    assert ft.grad(lambda x: x**3)(np.longdouble(2)) == 12
 
 
 def test_missing_rule_names_the_primitive() -> None:

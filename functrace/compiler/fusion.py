@@ -107,7 +107,8 @@ class _Fuser:
     def place_beside(self, op: Op, space: Shape) -> None:
         """Join a group over the same space which reads the same arrays, or start one."""
         small = not space
-        mine = {r.array for r in op.reads}
+        # Sharing a scalar is no reason: updates of several parameters share their step size.
+        mine = {r.array for r in op.reads if squeeze(r.array.shape) == space}
         for g in self.recent(space):
             if not small and not (mine & self.arrays[g]):
                 continue

@@ -91,9 +91,10 @@ def _fuse(c: Compilation) -> None:
 
 def _schedule(c: Compilation) -> None:
     loops = [group for group in c.groups if group.kind == "loop"]
-    tiny = all(math.prod(group.space) <= TINY for group in loops)
-    for group in loops:
-        cost = sum(map(op_cost, group.ops))
+    costs = [sum(map(op_cost, group.ops)) for group in loops]
+    work = [math.prod(group.space) * cost for group, cost in zip(loops, costs)]
+    tiny = sum(work) <= TINY
+    for group, cost in zip(loops, costs):
         c.schedules[group.index] = schedule(group, cost, tiny)
 
 

@@ -41,7 +41,10 @@ def recompute_cheap(program: ArrayProgram, groups: list[Group]) -> list[Group]:
             targets = {id(r[0]) for r in outside}
             if len(targets) <= _MOST_COPIES and all(_takes(r, group) for r in outside):
                 count = _move(group, op, outside, readers, stored, count)
-    return groups
+    kept = [group for group in groups if group.ops]
+    for number, group in enumerate(kept):
+        group.index = number
+    return kept
 
 
 def _is_cheap(group: Group, op: Op, stored: set[Array]) -> bool:

@@ -182,6 +182,58 @@ def convert_back(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None
     return None
 
 
+@rewrite("copy", "stop_gradient")
+def identity(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """What means something to transformations only is nothing."""
+    return invars[0]
+
+
+@rewrite("select_n")
+def select_same(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """A choice between a value and itself is no choice."""
+    which, first, *rest = invars
+    if isinstance(first, Literal) or any(case is not first for case in rest):
+        return None
+    return _same(first, which)
+
+
+@rewrite("not")
+def not_not(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """The negation of a negation is nothing."""
+    eqn = r.made_by(invars[0], "not")
+    return None if eqn is None else eqn.invars[0]
+
+
+@rewrite("abs")
+def abs_neg(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """|-x| = |x|."""
+    eqn = r.made_by(invars[0], "neg")
+    return None if eqn is None else r.apply("abs", eqn.invars[0])
+
+
+@rewrite("real")
+def real_of_pair(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """The real part of complex(x, y) is x."""
+    eqn = r.made_by(invars[0], "complex")
+    return None if eqn is None else _same(eqn.invars[0], invars[0])
+
+
+@rewrite("imag")
+def imag_of_pair(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """The imaginary part of complex(x, y) is y."""
+    eqn = r.made_by(invars[0], "complex")
+    return None if eqn is None else _same(eqn.invars[1], invars[0])
+
+
+@rewrite("conj")
+def conj_conj(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """The conjugate of a conjugate is nothing."""
+    eqn = r.made_by(invars[0], "conj")
+    if eqn is None or eqn.invars[0].aval.dtype != invars[0].aval.dtype:
+        return None
+    return eqn.invars[0]
+
+
 # --- structure ---------------------------------------------------------------------------------
 
 
@@ -229,6 +281,22 @@ def transpose_twice(r: Rewriter, invars: list[Atom], params: Params) -> Atom | N
     first = eqn.params["permutation"]
     permutation = tuple(first[i] for i in params["permutation"])
     return r.apply("transpose", eqn.invars[0], permutation=permutation)
+
+
+@rewrite("rev")
+def rev_twice(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """Reversing the same axes twice is nothing."""
+    eqn = r.made_by(invars[0], "rev")
+    if eqn is None or sorted(eqn.params["dimensions"]) != sorted(params["dimensions"]):
+        return None
+    return eqn.invars[0]
+
+
+@rewrite("reshape")
+def reshape_twice(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """A reshape of a reshape is one."""
+    eqn = r.made_by(invars[0], "reshape")
+    return None if eqn is None else r.apply("reshape", eqn.invars[0], **params)
 
 
 @rewrite("reshape")

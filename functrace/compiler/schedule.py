@@ -21,8 +21,8 @@ from functrace.core.lowering import Indexed
 
 __all__ = ["TINY", "Access", "Loop", "Schedule", "check_schedule", "schedule"]
 
-#: Programs whose spaces have at most this many points get kernels without SIMD code.
-TINY = 64
+#: Programs of at most this many scalar operations get kernels without SIMD code.
+TINY = 4096
 
 #: Extents up to this are part of the kernel; all others are data.
 STATIC_EXTENT = 4
@@ -102,7 +102,7 @@ def schedule(group: Group, cost: int, tiny: bool = False) -> Schedule:
     Args:
         group: the group.
         cost: about how many scalar operations one point takes.
-        tiny: whether all spaces of the program are so small that SIMD code isn't worth compiling.
+        tiny: whether the program does so little that SIMD code isn't worth compiling.
     """
     touched = {key: access for part in group.parts for key, access in _touched(part)}
     collapsed = _loops(group, list(touched.values()))

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from functrace.compiler.pipeline import Compiled, compile_jaxpr
 from functrace.core.aval import ShapedArray
 from functrace.core.jaxpr import ClosedJaxpr
 from functrace.core.lowering import Nested
 from functrace.core.placeholders import is_linear
 from functrace.core.trace import Primitive, Trace
+from functrace.errors import DTypeError, compose
 from functrace.interpreters.batching import batch_jaxpr
 from functrace.interpreters.forward import jvp_jaxpr
 from functrace.interpreters.linearize import linearize_jaxpr
@@ -31,9 +34,31 @@ def compiled(closed: ClosedJaxpr, name: str, donated: tuple[bool, ...] = ()) -> 
     key = ("compiled", donated)
     program: Compiled | None = closed.memo.get(key)
     if program is None:
+        _refuse_long_double(closed, name)
         program = compile_jaxpr(closed, donated=donated, name=name)
         closed.memo[key] = program
     return program
+
+
+def _refuse_long_double(closed: ClosedJaxpr, name: str) -> None:
+    """Raise when a value is of NumPy's long double, which no kernel computes in."""
+    for eqn in closed.eqns:
+        for var in (*eqn.invars, *eqn.outvars):
+            if var.aval.dtype in _LONG_DOUBLE:
+                place = f" at {eqn.source}" if eqn.source is not None else ""
+                raise DTypeError(
+                    compose(
+                        f"jit of {name}: {eqn.primitive} has an operand or result of type "
+                        f"{var.aval}{place}.",
+                        "long double has no machine code; it is eager only.",
+                        "astype(np.float64), or call the function without jit.",
+                    )
+                )
+
+
+_LONG_DOUBLE = frozenset(
+    np.dtype(c) for c in "gG" if np.dtype(c) not in (np.dtype("d"), np.dtype("D"))
+)
 
 
 @jit_p.def_impl

@@ -128,8 +128,8 @@ _ADVICE = {
     "map this argument (in_axes=None).",
     "float": "NumPy's functions instead of math's; to write into a plain array, "
     "functrace.numpy.at(buffer)[i].set(x); or don't map this argument (in_axes=None).",
-    "array": "the function of the same name in functrace.numpy: this one of NumPy's doesn't "
-    "dispatch on its arguments.",
+    "array": "the function of the same name in functrace.numpy, as this one of NumPy's doesn't "
+    "dispatch on its arguments; functrace.numpy.take(x, i) instead of x[i] for a plain array x.",
     "mask": "np.where(mask, x, 0) instead of x[mask]: lanes would have different shapes.",
 }
 

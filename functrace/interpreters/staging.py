@@ -68,8 +68,8 @@ _ADVICE = {
     "functrace.numpy.at(buffer)[i].set(x); or mark the argument static.",
     "mask": "np.where(mask, x, 0) instead of x[mask], whose shape depends on values; or "
     "x.at[mask].set(v).",
-    "array": "the function of the same name in functrace.numpy: this one of NumPy's doesn't "
-    "dispatch on its arguments.",
+    "array": "the function of the same name in functrace.numpy, as this one of NumPy's doesn't "
+    "dispatch on its arguments; functrace.numpy.take(x, i) instead of x[i] for a plain array x.",
     "format": "return the value and format it outside.",
 }
 

@@ -13,6 +13,7 @@ from functrace.compiler.codegen import StepCode
 from functrace.compiler.emit_llvm import kernel_module
 from functrace.compiler.pipeline import Compiled, compile_jaxpr
 from functrace.config import config
+from functrace.core.trace import PRIMITIVES
 from functrace.ops.arithmetic import add, div, mul, neg, sub
 from functrace.ops.broadcasting import broadcast_in_dim, reduce_sum
 from functrace.ops.contraction import dot_general
@@ -239,7 +240,7 @@ def test_one_kernel_serves_all_extents() -> None:
         return [add(exp(x), broadcast_in_dim(v, x.shape, (1,)))]
 
     texts = {
-        *kernels(check(fun, normal(17, 9), normal(9))),
+        *kernels(check(fun, normal(37, 19), normal(19))),
         *kernels(check(fun, normal(70, 20), normal(20))),
         *kernels(check(fun, normal(8, 300), normal(300))),
     }
@@ -301,3 +302,25 @@ def test_large_folds_in_blocks(shape: tuple[int, ...]) -> None:
     for compiled in (check(fun, x, np.float64(3.0), rtol=1e-10), check(strided, x, rtol=1e-10)):
         styles |= {s.style for s in compiled.compilation.schedules.values()}
     assert styles == {"blocks"}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "complex64", "complex128", "int8"])
+@pytest.mark.parametrize("shape", [(5, 600), (600, 5), (2, 1500), (40, 30)])
+def test_folds_of_other_dtypes(dtype: str, shape: tuple[int, ...]) -> None:
+    x = RNG.integers(-2, 3, size=shape).astype(dtype)
+
+    def fun(x: Any) -> list[Any]:
+        square = mul(x, x)
+        return [reduce_sum(square, (0,)), reduce_sum(square, (1,)), reduce_sum(x, (0, 1)), square]
+
+    check(fun, x)
+
+
+def test_boolean_folds() -> None:
+    x = RNG.random((70, 90)) < 0.02
+
+    def fun(x: Any) -> list[Any]:
+        folds = [PRIMITIVES[name] for name in ("reduce_or", "reduce_and")]
+        return [fold.bind(x, axes=(k,)) for fold in folds for k in (0, 1)]
+
+    check(fun, x)

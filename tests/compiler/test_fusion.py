@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from programs import check, groups_of, names
+from programs import arrays_of, check, groups_of, names
 
-from functrace.compiler.fusion import check_groups
+from functrace.compiler.fusion import check_groups, fuse
+from functrace.compiler.recompute import recompute_cheap
 from functrace.ops.arithmetic import add, div, mul, neg, sub
 from functrace.ops.broadcasting import broadcast_in_dim, reduce_sum
 from functrace.ops.contraction import dot
@@ -155,3 +156,62 @@ def test_long_programs_are_cut(length: int) -> None:
     check_groups(found)
     assert len(found) == -(-2 * length // 300)
     check(fun, V, backend="python" if length < 300 else None)
+
+
+def groups_after_recomputing(fun: Any, *args: Any) -> list[Any]:
+    program = arrays_of(fun, *args)
+    found = recompute_cheap(program, fuse(program))
+    check_groups(found)
+    return found
+
+
+def test_a_cheap_value_of_small_operands_is_computed_again() -> None:
+    v = np.random.default_rng(0).normal(size=100)
+
+    def pairs(v: Any) -> list[Any]:
+        d = sub(broadcast_in_dim(v, (100, 100), (0,)), broadcast_in_dim(v, (100, 100), (1,)))
+        r = reduce_sum(exp(mul(d, d)), (1,))
+        return [mul(d, broadcast_in_dim(r, (100, 100), (0,)))]
+
+    first, second = groups_after_recomputing(pairs, v)
+    assert names(first) == ["sub", "mul", "exp", "reduce_sum"]
+    assert names(second) == ["sub", "mul"]
+    assert [a.size for a in first.stores] == [100]
+    check(pairs, v, rtol=1e-10)
+
+
+def test_an_expensive_value_is_kept() -> None:
+    x = np.random.default_rng(0).normal(size=(100, 100))
+
+    def softmax(x: Any) -> list[Any]:
+        e = exp(x)
+        return [div(e, broadcast_in_dim(reduce_sum(e, (1,)), (100, 100), (0,)))]
+
+    first, second = groups_after_recomputing(softmax, x)
+    assert names(second) == ["div"]
+    assert len(first.stores) == 2
+
+
+def test_a_group_whose_operations_have_all_moved_is_gone() -> None:
+    x = np.random.default_rng(0).normal(size=(100, 100))
+
+    def fun(x: Any) -> list[Any]:
+        y = neg(x)
+        z = transpose(reduce_max(transpose(x, (1, 0)), (0, 1)), ())
+        return [mul(exp(y), z), reduce_sum(y, (0, 1))]
+
+    groups_after_recomputing(fun, x)
+    check(fun, x, rtol=1e-9)
+
+
+def test_updates_that_share_a_scalar_stay_apart() -> None:
+    def fun(w: Any, v: Any, s: Any) -> list[Any]:
+        return [mul(exp(w), s), mul(exp(v), s)]
+
+    found = groups_of(fun, X, X + 1.0, np.float64(2.0))
+    assert [names(g) for g in found] == [["exp", "mul"], ["exp", "mul"]]
+
+
+def test_maps_of_one_array_share_a_pass() -> None:
+    (group,) = groups_of(lambda x: [exp(x), neg(x)], X)
+    assert len(group.stores) == 2

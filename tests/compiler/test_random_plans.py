@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from programs import check
+from programs import check, trace
 
+from functrace.compiler.pipeline import compile_jaxpr
 from functrace.ops.arithmetic import add, mul, neg, sub
 from functrace.ops.broadcasting import broadcast_in_dim, reduce_sum
 from functrace.ops.contraction import dot_general
@@ -128,3 +129,17 @@ def test_small_programs_interpreted(seed: int) -> None:
 def test_large_programs_compiled(seed: int) -> None:
     fun, inputs = program(seed, LARGE, 25)
     check(fun, *inputs, rtol=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_native_and_interpreted_kernels_give_the_same_bits(seed: int) -> None:
+    fun, inputs = program(seed, SMALL, 25)
+    closed = trace(fun, *inputs)
+    results = [compile_jaxpr(closed, backend=b)(*inputs) for b in ("llvm", "python")]
+    for native, interpreted in zip(*results):
+        np.testing.assert_array_equal(native, interpreted)
+
+
+def test_numba_runs_the_printed_source() -> None:
+    fun, inputs = program(3, SMALL, 12)
+    check(fun, *inputs, backend="numba", rtol=1e-9)

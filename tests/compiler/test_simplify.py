@@ -12,6 +12,7 @@ from functrace.compiler.rewrites import REWRITES
 from functrace.compiler.simplify import simplify
 from functrace.core.aval import ShapedArray
 from functrace.core.jaxpr import ClosedJaxpr, check_jaxpr, eval_jaxpr
+from functrace.core.trace import PRIMITIVES
 from functrace.interpreters.staging import stage
 from functrace.ops.arithmetic import add, div, mul, neg, sub
 from functrace.ops.broadcasting import broadcast_in_dim, reduce_sum
@@ -60,6 +61,22 @@ CASES: dict[str, list[tuple[Program, str]]] = {
     ],
     "convert_same": [(lambda x, y: _convert(x, x.dtype), "dfi")],
     "convert_back": [(lambda x, y: _convert(_convert(x, F64), F32), "f")],
+    "identity": [
+        (lambda x, y: bind("copy", x), "dfi"),
+        (lambda x, y: bind("stop_gradient", x), "dfi"),
+    ],
+    "select_same": [(lambda x, y: bind("select_n", bind("gt", x, y), y, y), "dfi")],
+    "not_not": [(lambda x, y: bind("not", bind("not", x)), "i")],
+    "abs_neg": [(lambda x, y: bind("abs", neg(x)), "dfi")],
+    "real_of_pair": [(lambda x, y: bind("real", bind("complex", x, y)), "df")],
+    "imag_of_pair": [(lambda x, y: bind("imag", bind("complex", x, y)), "df")],
+    "conj_conj": [
+        (lambda x, y: bind("imag", bind("conj", bind("conj", bind("complex", x, y)))), "df")
+    ],
+    "rev_twice": [(lambda x, y: rev_of(rev_of(x)), "d")],
+    "reshape_twice": [
+        (lambda x, y: reshape_p.bind(reshape_p.bind(x, new_sizes=(3, 4)), new_sizes=(2, 6)), "d")
+    ],
     "full_is_broadcast": [(lambda x, y: full((3, 4), 2.5, F64), "d")],
     "broadcast_same": [(lambda x, y: broadcast_in_dim(x, (12,), (0,)), "d")],
     "broadcast_twice": [
@@ -82,6 +99,14 @@ CASES: dict[str, list[tuple[Program, str]]] = {
     "product_of_scalars": [(lambda x, y: dot_general(x, y, (((), ()), ((), ()))), "dfi")],
     "sum_of_repeats": [(lambda x, y: sum_of_wide(x), "i")],
 }
+
+
+def bind(name: str, *xs: Any) -> Any:
+    return PRIMITIVES[name].bind(*xs)
+
+
+def rev_of(x: Any) -> Any:
+    return PRIMITIVES["rev"].bind(x, dimensions=(0,))
 
 
 def product(x: Any, y: Any) -> Any:
