@@ -8,12 +8,19 @@ from functrace import numpy as numpy
 from functrace import scipy as scipy
 from functrace import tree as tree
 from functrace import tree_util as tree_util
+from functrace.api import disable_jit as disable_jit
+from functrace.api import eval_shape as eval_shape
 from functrace.api import grad as grad
+from functrace.api import hessian as hessian
+from functrace.api import jacfwd as jacfwd
+from functrace.api import jacrev as jacrev
 from functrace.api import jvp as jvp
 from functrace.api import linear_transpose as linear_transpose
 from functrace.api import linearize as linearize
+from functrace.api import make_jaxpr as make_jaxpr
 from functrace.api import value_and_grad as value_and_grad
 from functrace.api import vjp as vjp
+from functrace.api import vmap as vmap
 from functrace.array import Array as Array
 from functrace.caches import cache_info as cache_info
 from functrace.caches import clear_caches as clear_caches
@@ -22,12 +29,5 @@ from functrace.control.jit import jit as jit
 from functrace.control.jit import named_call as named_call
 from functrace.core.aval import ShapeDtypeStruct as ShapeDtypeStruct
 from functrace.core.trace import Tracer as Tracer
-from functrace.inspection import disable_jit as disable_jit
-from functrace.inspection import eval_shape as eval_shape
-from functrace.inspection import make_jaxpr as make_jaxpr
-from functrace.jacobians import hessian as hessian
-from functrace.jacobians import jacfwd as jacfwd
-from functrace.jacobians import jacrev as jacrev
-from functrace.mapping import vmap as vmap
 
 __version__ = "0.1.0"

@@ -14,9 +14,7 @@ __all__ = [
     "canonical_dtype",
     "check_supported",
     "float0",
-    "is_complex",
     "is_inexact",
-    "is_integer",
     "promote",
     "python_scalar_dtype",
     "real_dtype",
@@ -74,16 +72,6 @@ def python_scalar_dtype(kind: type) -> DType:
 def is_inexact(dtype: DType) -> bool:
     """Tell whether values of ``dtype`` have derivatives: floats and complex numbers."""
     return dtype.kind in "fc"
-
-
-def is_complex(dtype: DType) -> bool:
-    """Tell whether ``dtype`` is complex."""
-    return dtype.kind == "c"
-
-
-def is_integer(dtype: DType) -> bool:
-    """Tell whether ``dtype`` is a signed or unsigned integer (booleans aren't)."""
-    return dtype.kind in "iu"
 
 
 def tangent_dtype(dtype: DType) -> DType:

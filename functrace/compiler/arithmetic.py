@@ -232,10 +232,6 @@ class Arithmetic(ScalarCore):
         """x // y for int64 x >= 0 and y >= 1, without guards: for index arithmetic."""
         return self._bin("udiv", scalar(x), scalar(y))
 
-    def index_mod(self, x: Value, y: Value) -> Value:
-        """x % y for int64 x >= 0 and y >= 1, without guards: for index arithmetic."""
-        return self._bin("urem", scalar(x), scalar(y))
-
     # ---- comparison and selection --------------------------------------------------------------
 
     def _compare(self, name: str, x: Any, y: Any) -> Value:

@@ -15,6 +15,7 @@ from functrace.compiler.schedule import (
     STATIC_EXTENT,
     TILE,
     Access,
+    Key,
     Schedule,
     read_key,
     store_key,
@@ -30,6 +31,8 @@ _ROW_BLOCK = 512
 #: Lines up to these lengths are folded by one, or by a few accumulators; longer ones in lanes.
 _TINY_LINE, _LONG_LINE = 16, 1024
 _SHORT_LANES = 4
+#: How many operands of a tile may be turned in local arrays.
+_MOST_LOCAL_TILES = 4
 #: What tells the printer that a loop has few iterations.
 _FEW = 1
 
@@ -185,9 +188,9 @@ class _LoopMaker(KernelMaker):
         """Emit loops without folds."""
         self.nest(0, len(self.plan.loops), (), self.map_point)
 
-    def map_point(self, at: Point) -> None:
+    def map_point(self, at: Point, known: dict[Any, Value] | None = None) -> None:
         """Compute the body at one point and store what is wanted of it."""
-        env: dict[Any, Value] = {}
+        env = dict(known or {})
         self.evaluate(self.part.body, at, env, False)
         self.store(self.part.stores, at, env)
 
@@ -196,27 +199,61 @@ class _LoopMaker(KernelMaker):
         b, cross = self.b, len(self.plan.loops) - 2
         side = b.const(TILE, I64)
         rows, columns = (b._index(self.trips(cross + k)) for k in range(2))
+        local = self.crossing_loads(cross)
 
         def strip(at: Point, first: Value) -> None:
             last = b.minimum(b.add(first, side), rows)
 
             def tile(left: Value) -> None:
-                right = b.minimum(b.add(left, side), columns)
+                self.tile(at, (first, last), (left, b.minimum(b.add(left, side), columns)), local)
 
-                def row(i: Value) -> None:
-                    self.loop(left, right, lambda j: self.map_point((*at, i, j)))
-
-                self.loop(first, last, row, True)
-
-            b._for(0, columns, (), lambda j: tile(j) or (), TILE, _FEW)  # type: ignore[func-returns-value]
-
-        def strips(at: Point) -> None:
-            b._for(0, rows, (), lambda i: strip(at, i) or (), TILE, _FEW)  # type: ignore[func-returns-value]
+            self.steps(columns, tile)
 
         if cross == 0:
             self.loop(b.lo, b.hi, lambda k: strip((), b.mul(k, side)), True)
         else:
-            self.nest(0, cross, (), strips)
+            self.nest(0, cross, (), lambda at: self.steps(rows, lambda i: strip(at, i)))
+
+    def steps(self, hi: Value, body: Callable[[Value], None]) -> None:
+        """Emit a loop over the starts of tiles."""
+        self.b._for(0, hi, (), lambda i: body(i) or (), TILE, _FEW)  # type: ignore[func-returns-value]
+
+    def crossing_loads(self, cross: int) -> dict[Key, MemoryRef]:
+        """Return local tiles for the loads that run along memory in the outer of the two loops."""
+        found = {
+            key: a.array.dtype
+            for key, a in self.plan.accesses.items()
+            if key != store_key(a.array) and a.strides[cross] == 1 and a.strides[-1] not in (0, 1)
+        }
+        if len(found) > _MOST_LOCAL_TILES:
+            return {}
+        return {key: self.b.alloca(dtype, TILE * TILE) for key, dtype in found.items()}
+
+    def tile(
+        self,
+        at: Point,
+        rows: tuple[Value, Value],
+        columns: tuple[Value, Value],
+        local: dict[Key, MemoryRef],
+    ) -> None:
+        """Emit one tile: what crosses it is turned in a local array first."""
+        b = self.b
+
+        def place(i: Value, j: Value) -> Value:
+            line = b.mul(b.sub(i, rows[0]), b.const(TILE, I64))
+            return b.add(line, b.sub(j, columns[0]))
+
+        def turn(j: Value, i: Value) -> None:
+            for key, ref in local.items():
+                ref.store(place(i, j), self.places[key].load((*at, i, j)))
+
+        def point(i: Value, j: Value) -> None:
+            here = place(i, j)
+            self.map_point((*at, i, j), {key: ref.load(here) for key, ref in local.items()})
+
+        if local:
+            self.loop(*columns, lambda j: self.loop(*rows, lambda i: turn(j, i), True), True)
+        self.loop(*rows, lambda i: self.loop(*columns, lambda j: point(i, j)), True)
 
     # --- folds ---
 

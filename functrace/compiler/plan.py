@@ -9,7 +9,6 @@ other strides. A `Number` is a scalar constant of any shape. Everything is plain
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -321,8 +320,3 @@ class Plan:
             over = f" over {m.reused[array]}" if array in m.reused else ""
             lines.append(f"  slot {slot}: {array} {array.dtype.name}{list(array.shape)}{at}{over}")
         return "\n".join([*lines, *map(str, self.groups)])
-
-
-def arrays_of(operands: Sequence[Operand]) -> list[Array]:
-    """Return the arrays that operands read."""
-    return [x.array for x in operands if isinstance(x, Read)]

@@ -7,10 +7,7 @@ import types
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from functrace import tree
-from functrace.api_util import argument_leaf, require_callable
 from functrace.config import config
 from functrace.control.captured import CapturedArrays
 from functrace.control.donation import give_back, match_donated
@@ -18,6 +15,7 @@ from functrace.control.fastcall import MISS, FastCall, make_fast_call
 from functrace.control.jit_primitive import bind_jit, compiled
 from functrace.control.signature import CallSignature, ReadCall, Statics, read_call
 from functrace.control.stages import Lowered, Traced
+from functrace.core.arguments import argument_leaf, require_callable
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from functrace.core.trace import EVAL, Tracer, state
 from functrace.interpreters.staging import stage

@@ -8,8 +8,7 @@ Values are never inspected to find an interpreter, so perturbation confusion can
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -35,7 +34,6 @@ __all__ = [
     "Trace",
     "Tracer",
     "current_trace",
-    "set_trace",
     "state",
 ]
 
@@ -341,17 +339,6 @@ state = _State()
 def current_trace() -> Trace:
     """Return the trace that ``bind`` gives calls to, in this thread."""
     return state.trace
-
-
-@contextmanager
-def set_trace(trace: Trace) -> Iterator[None]:
-    """Make ``trace`` current in a ``with`` block."""
-    saved = state.trace
-    state.trace = trace
-    try:
-        yield
-    finally:
-        state.trace = saved
 
 
 def leaked_tracer_error(

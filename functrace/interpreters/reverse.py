@@ -12,7 +12,6 @@ from functrace.errors import JaxprTypeError
 from functrace.interpreters.linearize import LinearEqn, LinearProgram, LinearTracer
 from functrace.interpreters.staging import stage
 from functrace.ops.arithmetic import add_p
-from functrace.ops.creation import zeros_like_aval
 
 __all__ = ["backward_pass", "transpose_jaxpr"]
 
@@ -160,8 +159,3 @@ def _check_cotangent(ct: Any, aval: ShapedArray, name: str) -> None:
             f"the transpose rule of {name} gave a cotangent of type {typeof(ct)} "
             f"for an operand of type {aval}"
         )
-
-
-def zeros_for(ct: Any, aval: ShapedArray) -> Any:
-    """Return a cotangent, or zeros for a symbolic zero."""
-    return zeros_like_aval(aval.tangent()) if ct is None else ct

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.core.aval import ShapedArray, shape_of
+from functrace.core.aval import ShapedArray
 from functrace.core.lowering import Lowering, Reduction
 from functrace.core.trace import Primitive
 from functrace.errors import DTypeError, ShapeError, compose
@@ -202,8 +202,3 @@ def reduction(
 def kept_axes(ndim: int, axes: Sequence[int]) -> tuple[int, ...]:
     """Return the axes that a reduction over ``axes`` keeps."""
     return tuple(i for i in range(ndim) if i not in axes)
-
-
-def same_shape(x: Any, y: Any) -> bool:
-    """Tell whether two values have one shape."""
-    return shape_of(x) == shape_of(y)

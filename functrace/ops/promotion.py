@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.core.aval import dtype_of, shape_of
+from functrace.core.aval import shape_of
 from functrace.core.trace import Tracer
 from functrace.dtypes import check_supported, promote, python_scalar_dtype
 from functrace.errors import DTypeError, ShapeError, compose
@@ -132,8 +132,3 @@ def promote_operands(*xs: Any) -> list[Any]:
 def is_array(x: Any) -> bool:
     """Tell whether an operator may take ``x`` as its other operand."""
     return isinstance(x, (Tracer, np.ndarray, np.generic, *_PYTHON, list, tuple))
-
-
-def dtype_kind(x: Any) -> str:
-    """Return the kind of the dtype of a value."""
-    return dtype_of(x).kind

@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from functrace import tree
+from functrace.core.arguments import argument_leaf
 from functrace.core.aval import ShapedArray, is_array_like, is_python_number, typeof
-from functrace.core.trace import Tracer
-from functrace.dtypes import check_supported, float0, is_inexact
+from functrace.dtypes import float0, is_inexact
 from functrace.errors import DTypeError, ShapeError, StructureError, compose
 from functrace.ops.creation import convert_element_type, zeros_like_aval
 from functrace.source_info import describe_function
 
 __all__ = [
-    "Leaf",
     "Owner",
-    "argument_leaf",
     "cast_like",
     "check_same_structure",
+    "given_tangent",
     "leaf_place",
     "normalize_argnums",
-    "require_callable",
+    "output_type",
+    "strong_type",
+    "transformation_name",
     "zero_gradient",
 ]
 
 _PYTHON = (bool, int, float, complex)
-
-
-def require_callable(fun: Any, what: str) -> None:
-    """Raise unless ``fun`` can be called."""
-    if not callable(fun):
-        raise TypeError(
-            compose(
-                f"{what} takes a function; it was given {fun!r} of type {type(fun).__name__}.",
-                then=f"{what}(f)(x) instead of {what}(f(x)).",
-            )
-        )
 
 
 def normalize_argnums(
@@ -74,43 +64,6 @@ def normalize_argnums(
 def leaf_place(argnum: int, path: Any) -> str:
     """Return how a message names a leaf of a positional argument: ``argument 1['w']``."""
     return f"argument {argnum}{tree.keystr(path)}"
-
-
-class Leaf(NamedTuple):
-    """A leaf of an argument as an array or a tracer, and whether it was a Python number."""
-
-    value: Any
-    weak: bool
-
-
-def argument_leaf(value: Any, where: Callable[[], str]) -> Leaf:
-    """Turn a leaf into what transformations work on: a tracer, an ndarray or a NumPy scalar.
-
-    Raises:
-        DTypeError: it is no array, or one of an unsupported dtype; ``where()`` names it.
-    """
-    if isinstance(value, Tracer):
-        return Leaf(value, value.weak_type)
-    kind = type(value)
-    if kind is np.ndarray or isinstance(value, np.generic):
-        if not value.dtype.isnative or value.dtype.kind not in "fciub":
-            check_supported(value.dtype, where())
-            value = np.asarray(value, value.dtype.newbyteorder("="))
-        return Leaf(value if value.ndim else value[()], False)
-    if kind in _PYTHON or isinstance(value, _PYTHON):
-        return Leaf(np.asarray(value)[()], True)
-    if hasattr(value, "__array__") or isinstance(value, np.ndarray):
-        array = np.asarray(value)
-        check_supported(array.dtype, where())
-        return Leaf(array if array.ndim else array[()], False)
-    raise DTypeError(
-        compose(
-            f"{where()} is {value!r} of type {kind.__name__}, not an array.",
-            "functrace works on ndarrays, NumPy scalars and Python numbers, in any pytree.",
-            "convert it with np.asarray, register its class as a pytree, or don't make it a "
-            "traced argument (argnums, in_axes, static_argnums, or a closure).",
-        )
-    )
 
 
 class Owner:
@@ -200,3 +153,28 @@ def check_same_structure(given: Any, wanted: Any, what: str) -> None:
 def strong_type(value: Any) -> ShapedArray:
     """Return the abstract value without weakness."""
     return typeof(value).strong()
+
+
+def output_type(value: Any, name: str) -> ShapedArray:
+    """Return the type of an output of the user's function."""
+    return typeof(argument_leaf(value, lambda: f"the output of {name}").value)
+
+
+def given_tangent(tangent: Any, primal: Any, place: str) -> Any:
+    """Return a tangent as the type of its primal; None for integers, which don't move."""
+    aval = strong_type(primal)
+    if not is_inexact(aval.dtype):
+        if getattr(tangent, "dtype", None) == float0 or not np.any(np.asarray(tangent)):
+            return None
+        raise DTypeError(
+            compose(
+                f"jvp: the tangent at {place} has a value, its primal has dtype {aval.dtype}.",
+                "integers and booleans don't move.",
+                "np.zeros(shape, functrace.dtypes.float0), or a float primal.",
+            )
+        )
+    return cast_like(tangent, aval, "tangent", f"at {place} in jvp")
+
+
+def transformation_name(what: str, fun: Any) -> str:
+    return f"{what}({getattr(fun, '__name__', type(fun).__name__)})"

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from functrace import tree
-from functrace.api_util import Owner, argument_leaf, require_callable
+from functrace.api.util import Owner
+from functrace.core.arguments import argument_leaf, require_callable
 from functrace.core.aval import shape_of
 from functrace.core.trace import Tracer
 from functrace.errors import ShapeError, compose
@@ -114,9 +115,11 @@ def _place(args: Any, kwargs: Any, index: int, name: str) -> str:
     path = tree.leaves_with_path((args, kwargs))[index][0]
     kind = "argument" if path[0].idx == 0 else "keyword argument"
     rest = path[1:]
-    return f"{kind} {getattr(rest[0], 'idx', None)}{tree.keystr(rest[1:])} of {name}" if (
-        kind == "argument"
-    ) else f"{kind} {rest[0].key}{tree.keystr(rest[1:])} of {name}"
+    return (
+        f"{kind} {getattr(rest[0], 'idx', None)}{tree.keystr(rest[1:])} of {name}"
+        if (kind == "argument")
+        else f"{kind} {rest[0].key}{tree.keystr(rest[1:])} of {name}"
+    )
 
 
 def _normal_dim(

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from functrace import tree
-from functrace.api_util import Owner, argument_leaf, leaf_place
+from functrace.api.util import Owner, leaf_place, transformation_name
+from functrace.core.arguments import argument_leaf
 from functrace.core.trace import Tracer
+from functrace.dtypes import is_inexact
 from functrace.errors import compose
+from functrace.interpreters.linearize import linearize_flat
 from functrace.source_info import describe_function
 
-__all__ = ["Aux", "Call"]
+__all__ = ["Aux", "Call", "linearize_call"]
 
 _FLOAT64 = np.dtype(np.float64)
 
@@ -147,3 +150,21 @@ class Aux:
         ]
         aux = [a.copy() if type(a) is np.ndarray and id(a) in owner.taken else a for a in aux]
         return outs[: self.count], self.treedef.unflatten(aux)
+
+
+def linearize_call(call: Call, what: str) -> Any:
+    """Run and record a call with private copies of its arguments; shared by vjp and linearize."""
+    given, weak = call.take_leaves(range(len(call.args)), what)
+    values = [v.copy() if type(v) is np.ndarray else v for v in given]
+    moves = [is_inexact(v.dtype) for v in values]
+    aux = Aux(call)
+    outs, program = linearize_flat(
+        aux.run, values, moves, transformation_name(what, call.fun), weak
+    )
+    owner = Owner()
+    # An output may also be a residual, so it is always copied.
+    owned = [owner.own_foreign(out) for out in outs]
+    owned, aux_value = aux.split(owned, owner)
+    program.outputs = program.outputs[: aux.count]
+    call.args = [None] * len(call.args)  # the caller's arrays may go
+    return owned, values, moves, program, aux_value

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from functrace import tree
-from functrace.api_util import argument_leaf, require_callable
 from functrace.config import config
+from functrace.core.arguments import argument_leaf, require_callable
 from functrace.core.aval import ShapedArray, ShapeDtypeStruct, typeof
 from functrace.core.jaxpr import ClosedJaxpr
 from functrace.interpreters.staging import stage

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from functrace import tree
-from functrace.api import linearize, vjp
-from functrace.api_util import Owner, normalize_argnums, require_callable
+from functrace.api.mapping import vmap
+from functrace.api.pullback import vjp
+from functrace.api.pushforward import linearize
+from functrace.api.util import Owner, normalize_argnums
+from functrace.core.arguments import require_callable
 from functrace.core.aval import ShapedArray, typeof
 from functrace.errors import DTypeError, compose
-from functrace.mapping import vmap
 from functrace.source_info import api_boundary, describe_function
 
 __all__ = ["hessian", "jacfwd", "jacrev"]
@@ -116,8 +118,9 @@ def jacrev(
             [owner.own(p.reshape((*a.shape, *p.shape[1:]))) for p, a in _pieces(leaf, avals, 0)]
             for leaf in leaves
         ]
-        per_output = [_pick(treedef.unflatten([s[i] for s in split]), argnums)
-                      for i in range(len(avals))]
+        per_output = [
+            _pick(treedef.unflatten([s[i] for s in split]), argnums) for i in range(len(avals))
+        ]
         jacobian = out_tree.unflatten(per_output)
         return (jacobian, aux[0]) if has_aux else jacobian
 
@@ -225,5 +228,3 @@ def _pieces(value: Any, avals: Sequence[ShapedArray], axis: int) -> list[tuple[A
 
 def _pick(trees: Any, argnums: int | Sequence[int]) -> Any:
     return trees[0] if isinstance(argnums, (int, np.integer)) else trees
-
-
