@@ -38,6 +38,8 @@ class Config:
         cache_dir: where compiled kernels are kept; None is the user's cache directory
             (``FUNCTRACE_CACHE_DIR``).
         log_compiles: print a line for each program that is compiled (``FUNCTRACE_LOG_COMPILES``).
+        explain_cache_misses: print why a jitted function is traced
+            (``FUNCTRACE_EXPLAIN_CACHE_MISSES``).
 
     Example:
         >>> from functrace.config import config
@@ -53,6 +55,7 @@ class Config:
     backend: str = "llvm"
     cache_dir: str | None = None
     log_compiles: bool = False
+    explain_cache_misses: bool = False
 
     @classmethod
     def from_environment(cls) -> Config:
@@ -65,6 +68,7 @@ class Config:
             backend=os.environ.get("FUNCTRACE_BACKEND", "llvm"),
             cache_dir=os.environ.get("FUNCTRACE_CACHE_DIR") or None,
             log_compiles=_flag("FUNCTRACE_LOG_COMPILES", False),
+            explain_cache_misses=_flag("FUNCTRACE_EXPLAIN_CACHE_MISSES", False),
         )
 
     def update(self, name: str, value: object) -> None:

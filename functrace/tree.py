@@ -277,7 +277,7 @@ def _extend_prefix(prefix: Any, tree: Any, what: str, path: KeyPath, out: list[A
 
 def _children(tree: Any) -> dict[Any, Any]:
     """Return the direct children of a container by key, in flattening order."""
-    if tree is None:
+    if tree is None or optree.tree_is_leaf(tree, namespace=NAMESPACE):
         return {}
     _, values, _ = optree.tree_flatten_with_path(
         tree, is_leaf=lambda x: x is not tree, none_is_leaf=True, namespace=NAMESPACE

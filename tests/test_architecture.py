@@ -35,7 +35,8 @@ OPS_ORDER = [
     "transcendental", "special",
     "reductions", "gather_numpy", "indexing", "scatter", "dynamic", "cumulative",
     "sort_kernels", "sorting",
-    "contraction", "convolution", "windows", "dispatch", "promotion", "operators",
+    "contraction", "matrices", "triangular", "cholesky", "lu",
+    "convolution", "windows", "dispatch", "promotion", "operators",
 ]  # fmt: skip
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -15,6 +15,7 @@ from functrace.api.pushforward import linearize
 from functrace.api.util import Owner, normalize_argnums
 from functrace.core.arguments import require_callable
 from functrace.core.aval import ShapedArray, typeof
+from functrace.dtypes import float0, is_inexact
 from functrace.errors import DTypeError, compose
 from functrace.source_info import api_boundary, describe_function
 
@@ -111,12 +112,20 @@ def jacrev(
         for aval in avals:
             _check_output(aval, fun, holomorphic)
         basis = out_tree.unflatten(_basis(avals))
-        rows = vmap(pullback)(basis)
-        leaves, treedef = tree.flatten(rows)
+        in_leaves, treedef = tree.flatten(moving)
+        moves = [is_inexact(typeof(v).dtype) for v in in_leaves]
+        # Integers' cotangents (float0) can't be mapped; there is nothing in them either.
+        rows = iter(
+            vmap(lambda ct: [g for g, m in zip(tree.leaves(pullback(ct)), moves) if m])(basis)
+        )
+        total = sum(a.size for a in avals)
         owner = Owner()
         split = [
             [owner.own(p.reshape((*a.shape, *p.shape[1:]))) for p, a in _pieces(leaf, avals, 0)]
-            for leaf in leaves
+            for leaf in (
+                next(rows) if m else np.zeros((total, *typeof(v).shape), float0)
+                for v, m in zip(in_leaves, moves)
+            )
         ]
         per_output = [
             _pick(treedef.unflatten([s[i] for s in split]), argnums) for i in range(len(avals))

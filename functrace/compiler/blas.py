@@ -1,9 +1,9 @@
-"""Matrix products by a BLAS of our own: found, loaded privately, and called from steps.
+"""A BLAS and LAPACK of our own, and matrix products by it: found, loaded privately, and called from steps.
 
 The library is the `scipy-openblas64` wheel's, loaded beside whatever NumPy and SciPy use and held
 to one thread, so that a product's bits depend on nothing but its operands: large products are split
 along m or n, never k, into blocks whose borders depend on the sizes alone. Where the wheel is
-missing, SciPy's own BLAS serves; how many threads that one uses is not ours to say.
+missing, SciPy's own serves; how many threads that one uses is not ours to say.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -29,7 +29,10 @@ from functrace.compiler.steps import KernelCode, Step
 __all__ = ["Blas", "Operand", "blas", "matrix_product"]
 
 _LETTERS = {"float32": "s", "float64": "d", "complex64": "c", "complex128": "z"}
-_ROUTINES = ("gemm", "gemv")
+_BLAS = ("gemm", "gemv", "trsm")
+_LAPACK = ("potrf", "getrf", "geqrf", "gesdd")
+#: Routines whose names say whether they are for real or for complex matrices.
+_LAPACK_REAL, _LAPACK_COMPLEX = ("orgqr", "syevd"), ("ungqr", "heevd")
 #: A product is split from this many multiplications on; each block costs a few percent, so the
 #: number of blocks grows slowly: 2 for 256**3, 4 for 1024**3, 16 from 1626**3 on.
 _SPLIT_MATRIX, _MATRIX_SHIFT = 1 << 23, 28
@@ -195,6 +198,14 @@ def _wheel_library() -> Path | None:
     return None
 
 
+def _names(real: Sequence[str], complex_: Sequence[str]) -> list[str]:
+    return [x + name for x in "sd" for name in real] + [x + name for x in "cz" for name in complex_]
+
+
+def _lapack_names() -> list[str]:
+    return _names((*_LAPACK, *_LAPACK_REAL), (*_LAPACK, *_LAPACK_COMPLEX))
+
+
 def _from_wheel(path: Path) -> Blas:
     mode = getattr(os, "RTLD_LOCAL", 0) | getattr(os, "RTLD_DEEPBIND", 0)
     with _environment(OPENBLAS_NUM_THREADS="1", **_core_type()):
@@ -202,26 +213,22 @@ def _from_wheel(path: Path) -> Blas:
     library.scipy_openblas_set_num_threads64_(ctypes.c_int(1))
     core = library.scipy_openblas_get_corename64_
     core.restype = ctypes.c_char_p
-    symbols = {
-        f"ft_{letter}{routine}": _address(library, f"scipy_{letter}{routine}_64_")
-        for letter in _LETTERS.values()
-        for routine in _ROUTINES
-    }
+    names = [*_names(_BLAS, _BLAS), *_lapack_names()]
+    symbols = {f"ft_{name}": _address(library, f"scipy_{name}_64_") for name in names}
     _keep.append(library)
     return Blas(symbols, "i64", f"OpenBLAS ({core().decode()}), one thread")
 
 
 def _from_scipy() -> Blas:
-    table = importlib.import_module("scipy.linalg.cython_blas").__pyx_capi__
+    products = importlib.import_module("scipy.linalg.cython_blas").__pyx_capi__
+    factors = importlib.import_module("scipy.linalg.cython_lapack").__pyx_capi__
     name = ctypes.pythonapi.PyCapsule_GetName
     name.restype, name.argtypes = ctypes.c_char_p, (ctypes.py_object,)
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
     pointer.restype, pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    symbols = {}
-    for letter in _LETTERS.values():
-        for routine in _ROUTINES:
-            capsule = table[letter + routine]
-            symbols[f"ft_{letter}{routine}"] = pointer(capsule, name(capsule)) or 0
+    capsules = {n: products[n] for n in _names(_BLAS, _BLAS)}
+    capsules |= {n: factors[n] for n in _lapack_names()}
+    symbols = {f"ft_{n}": pointer(capsule, name(capsule)) or 0 for n, capsule in capsules.items()}
     return Blas(symbols, "i32", "SciPy's BLAS")
 
 

@@ -27,6 +27,7 @@ from functrace.compiler.cache import CacheInfo, DiskCache, MemoryCache, default_
 __all__ = [
     "BuildError",
     "NativeCode",
+    "assembly",
     "build",
     "cache_info",
     "clear_caches",
@@ -308,7 +309,23 @@ def _keep_forever(thing: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
+def assembly(text: str) -> str:
+    """Return the target's assembly for a module of LLVM text, as compiled for this CPU."""
+    module = _optimised(text)
+    code: str = _machine().emit_assembly(module)
+    module.close()
+    return code
+
+
 def _compile(text: str) -> bytes:
+    module = _optimised(text)
+    image: bytes = _machine().emit_object(module)
+    module.close()
+    return image
+
+
+def _optimised(text: str) -> Any:
+    """Return the module of a text, verified and optimised."""
     import llvmlite.binding as llvm
 
     machine = _machine()
@@ -326,9 +343,7 @@ def _compile(text: str) -> bytes:
     options.slp_vectorization = False
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
-    image: bytes = machine.emit_object(module)
-    module.close()
-    return image
+    return module
 
 
 def _imports(text: str, symbols: Callable[[], Symbols] | None) -> dict[str, int]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from functrace.compiler.builder import ArrayRef, Index, KernelBuilder, MemoryRef
 from functrace.compiler.kernel import Kernel, Region, Value, regions_of
+from functrace.compiler.lapack import call_step, routine_plan
 from functrace.compiler.memory import scratch_arrays
 from functrace.compiler.plan import (
     Array,
@@ -22,9 +23,9 @@ from functrace.compiler.plan import (
     contiguous_strides,
 )
 from functrace.compiler.steps import HostCall, SlotView, Step
-from functrace.core.lowering import Elementwise, Nest
+from functrace.core.lowering import Call, Elementwise, Nest
 
-__all__ = ["KernelMaker", "StepCode", "host_step", "nest_kernel", "op_cost"]
+__all__ = ["KernelMaker", "StepCode", "host_step", "nest_kernel", "op_cost", "routine_steps"]
 
 
 @dataclass(eq=False, slots=True)
@@ -131,16 +132,36 @@ def nest_kernel(group: Group, memory: Memory) -> StepCode:
     rule = op.lowering
     assert isinstance(rule, Nest)
     maker = KernelMaker(group, memory)
-    ins = [maker.array_ref(_in_memory(x)) for x in op.operands]
-    outs = [maker.array_ref(a.read(), "inout") for a in op.outs]
-    slots = memory.scratch.get(group.index, [])
-    scratch = [
-        maker.scratch_ref(slot, shape, dtype)
-        for slot, (shape, dtype) in zip(slots, scratch_arrays(group))
-    ]
-    rule.rule(maker.b, ins, outs, scratch, op.avals_in, op.avals_out, **op.params)
+    rule.rule(maker.b, *_nest_arrays(maker, op), op.avals_in, op.avals_out, **op.params)
     maker.note_sites(op)
     return maker.finish()
+
+
+def _nest_arrays(maker: KernelMaker, op: Op) -> tuple[list[ArrayRef], ...]:
+    """Return the operands, results and temporaries of a nest."""
+    ins = [maker.array_ref(_in_memory(x)) for x in op.operands]
+    outs = [maker.array_ref(a.read(), "inout") for a in op.outs]
+    slots = maker.memory.scratch.get(maker.group.index, [])
+    scratch = [
+        maker.scratch_ref(slot, shape, dtype)
+        for slot, (shape, dtype) in zip(slots, scratch_arrays(maker.group))
+    ]
+    return ins, outs, scratch
+
+
+def routine_steps(group: Group, memory: Memory) -> list[StepCode | Step]:
+    """Return the steps of a factorisation: loop nests and calls of LAPACK."""
+    (op,) = group.body
+    steps: list[StepCode | Step] = []
+    for stage in routine_plan(op)[1]:
+        if isinstance(stage, Call):
+            steps.append(call_step(stage, op, memory.slots, memory.scratch.get(group.index, [])))
+            continue
+        maker = KernelMaker(group, memory)
+        stage(maker.b, *_nest_arrays(maker, op))
+        maker.note_sites(op)
+        steps.append(maker.finish())
+    return steps
 
 
 def host_step(group: Group, memory: Memory) -> Step:

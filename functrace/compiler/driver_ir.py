@@ -48,7 +48,7 @@ ROW_WORDS = 10
 class StepWord(IntEnum):
     """A step's row: eight words."""
 
-    FUNCTION, RECORD, EXTENT, GRAIN, SLOTS, NUMBER = range(6)
+    FUNCTION, RECORD, EXTENT, GRAIN, SLOTS, NUMBER, HELPERS = range(7)
 
 
 class Header(IntEnum):

@@ -50,8 +50,8 @@ def kernel_source(kernel: Kernel, name: str = "kernel") -> str:
     """The Python source of one kernel, a function `name(frame, record, lo, hi) -> status`."""
     functions, _ = used_functions([kernel.body])
     parts = [_HEADER]
-    parts += [_FunctionPrinter(f).text() for f in functions]
-    parts.append(_KernelPrinter(kernel).text(name))
+    parts += [FunctionPrinter(f).text() for f in functions]
+    parts.append(KernelPrinter(kernel).text(name))
     return "\n\n".join(parts)
 
 
@@ -178,7 +178,7 @@ class _Printer:
         self.depth -= 1
 
 
-class _FunctionPrinter(_Printer):
+class FunctionPrinter(_Printer):
     def __init__(self, function: Function) -> None:
         super().__init__()
         self.function = function
@@ -194,7 +194,7 @@ class _FunctionPrinter(_Printer):
         )
 
 
-class _KernelPrinter(_Printer):
+class KernelPrinter(_Printer):
     def __init__(self, kernel: Kernel) -> None:
         super().__init__()
         self.kernel = kernel
@@ -214,12 +214,12 @@ class _KernelPrinter(_Printer):
             if entry.value is not None:
                 self.emit(f"v{entry.value.id} = record[{position}]")
             elif entry.buffer is not None:
-                at = f"rt.{_stored(entry.buffer.dtype).name}_at(frame[record[{position}]])"
+                at = f"rt.{stored_dtype(entry.buffer.dtype).name}_at(frame[record[{position}]])"
                 note = f"{entry.buffer.dtype.name}, {entry.buffer.access}"
                 self.emit(f"buffer{entry.buffer.index} = {at}  # {note}")
         for local in self.kernel.locals:
             count = local.length * (2 if local.dtype.kind == "c" else 1)
-            self.emit(f"local{local.index} = np.empty({count}, np.{_stored(local.dtype).name})")
+            self.emit(f"local{local.index} = np.empty({count}, np.{stored_dtype(local.dtype).name})")
 
     def stmt(self, stmt: Stmt) -> None:
         if isinstance(stmt, Load):
@@ -246,15 +246,18 @@ class _KernelPrinter(_Printer):
         self.emit(f"if {_bare(self.value(stmt.pred))}:")
         self.depth += 1
         if stmt.details:
-            self.emit(f"error = rt.int64_at(frame[{ERROR_SLOT}])")
+            self.error_cell()
         for k, detail in enumerate(stmt.details):
             self.emit(f"error[{k}] = {_bare(self.value(detail))}")
         status = (FAIL_KINDS[stmt.kind] << STATUS_KIND_SHIFT) | stmt.site
         self.emit(f"return {status}  # {stmt.kind}, site {stmt.site}")
         self.depth -= 1
 
+    def error_cell(self) -> None:
+        self.emit(f"error = rt.int64_at(frame[{ERROR_SLOT}])")
 
-def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
+
+def stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """How memory of `dtype` is viewed: bytes, half bits, or the parts of complex values."""
     if dtype.kind == "b":
         return np.dtype(np.uint8)

@@ -33,6 +33,8 @@ _PYTHON_NUMBER = {"f": float, "c": complex, "i": int}
 _NO_CONVERSION, _FROM_INT, _FROM_BOOL = range(3)
 #: A grain beyond every extent: the step is run in one piece.
 _WHOLE = 1 << 62
+#: More helpers than there will ever be.
+_EVERYBODY = 1 << 32
 _ALIGN = 64
 #: Room for one scalar of any dtype.
 _CELL = 16
@@ -104,6 +106,7 @@ def lay_out(
     result: str,
     release_gil: bool,
     api: Mapping[str, int],
+    threads: int | None = None,
 ) -> Layout:
     """Place a program's rows."""
     block = _plan_block(inputs, outputs, n_slots, temporaries, arena_bytes)
@@ -135,7 +138,8 @@ def lay_out(
     rows.point(Header.INPUT_ROWS, _add_inputs(rows, inputs, block.input_cells))
     rows.point(Header.OUTPUT_ROWS, _add_outputs(rows, outputs))
     rows.point(Header.CONSTANT_ROWS, _add_constants(rows, constants))
-    step_rows = _add_steps(rows, steps, n_slots)
+    helpers = _EVERYBODY if threads is None else max(threads, 1) - 1
+    step_rows = _add_steps(rows, steps, n_slots, helpers)
     rows.point(Header.STEP_ROWS, step_rows)
     rows.point(Header.TEMPLATE, rows.add(template.tolist()))
     rows.point(Header.FIXUPS, rows.add([word for pair in block.fixups for word in pair]))
@@ -228,7 +232,7 @@ def _add_outputs(rows: _Rows, outputs: Sequence[OutputSpec]) -> int:
     return first
 
 
-def _add_steps(rows: _Rows, steps: Sequence[Placed], n_slots: int) -> int:
+def _add_steps(rows: _Rows, steps: Sequence[Placed], n_slots: int, helpers: int) -> int:
     width = 8
     first = rows.add([0] * (width * len(steps)))
     for k, step in enumerate(steps):
@@ -238,10 +242,11 @@ def _add_steps(rows: _Rows, steps: Sequence[Placed], n_slots: int) -> int:
         rows.words[at + StepWord.GRAIN] = step.grain if step.grain > 0 else _WHOLE
         rows.words[at + StepWord.SLOTS] = n_slots
         rows.words[at + StepWord.NUMBER] = step.number
+        rows.words[at + StepWord.HELPERS] = helpers
         record = rows.add(step.record)
         rows.point(at + StepWord.RECORD, record)
         for position, nested in step.lists.items():
-            rows.point(record + position, _add_steps(rows, nested, n_slots))
+            rows.point(record + position, _add_steps(rows, nested, n_slots, helpers))
         for position, table in step.tables.items():
             rows.point(record + position, rows.add(table))
     return first

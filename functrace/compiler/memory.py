@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from functrace.compiler.lapack import routine_plan
 from functrace.compiler.plan import Array, ArrayProgram, Group, Memory
 from functrace.compiler.schedule import Schedule
-from functrace.core.lowering import Indexed, Nest
+from functrace.core.lowering import Indexed, Nest, Routines
 
 __all__ = ["check_memory", "place_arrays"]
 
@@ -159,6 +160,8 @@ def scratch_arrays(group: Group) -> list[tuple[tuple[int, ...], Any]]:
     """Return shape and dtype of the temporaries that a nest wants for itself."""
     (op,) = group.body
     rule = op.lowering
+    if isinstance(rule, Routines):
+        return list(routine_plan(op)[0])
     if not isinstance(rule, Nest) or rule.scratch is None:
         return []
     return list(rule.scratch(op.avals_in, **op.params))

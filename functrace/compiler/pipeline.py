@@ -20,16 +20,20 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.codegen import StepCode, host_step, nest_kernel, op_cost
+from functrace.compiler.build import assembly
+from functrace.compiler.build import cache_info as kernel_counts
+from functrace.compiler.cache import CacheInfo
+from functrace.compiler.codegen import StepCode, host_step, nest_kernel, op_cost, routine_steps
 from functrace.compiler.codegen_loops import loop_kernels
+from functrace.compiler.costs import Work, group_work
 from functrace.compiler.emit_llvm import kernel_module
 from functrace.compiler.emit_numba import kernel_source
 from functrace.compiler.fusion import check_groups, fuse
 from functrace.compiler.kernel_check import check_kernel
 from functrace.compiler.kernel_text import kernel_text
-from functrace.compiler.library import library_step, product_flops
+from functrace.compiler.library import library_step
 from functrace.compiler.memory import check_memory, place_arrays
-from functrace.compiler.plan import ArrayProgram, Group, Memory, Op, Plan
+from functrace.compiler.plan import ArrayProgram, Group, Memory, Op, Output, Plan
 from functrace.compiler.program import Program, default_error
 from functrace.compiler.recompute import recompute_cheap
 from functrace.compiler.rows import merge_rows
@@ -41,6 +45,7 @@ from functrace.compiler.views import resolve_views
 from functrace.config import config
 from functrace.core.aval import ShapedArray
 from functrace.core.jaxpr import ClosedJaxpr, check_jaxpr
+from functrace.core.lowering import Routines
 from functrace.core.pretty import format_jaxpr
 
 __all__ = ["STAGES", "Compiled", "Stage", "compile_jaxpr"]
@@ -54,6 +59,7 @@ class Compilation:
     donated: tuple[bool, ...] = ()
     name: str = ""
     backend: str = "llvm"
+    threads: int | None = None
     simplified: ClosedJaxpr = None  # type: ignore[assignment]
     arrays: ArrayProgram = None  # type: ignore[assignment]
     groups: list[Group] = field(default_factory=list)
@@ -115,6 +121,8 @@ def _codegen(c: Compilation) -> None:
             c.codes.append(library_step(group, c.memory))
         elif group.kind == "host":
             c.codes.append(host_step(group, c.memory))
+        elif isinstance(group.body[0].lowering, Routines):
+            c.codes += routine_steps(group, c.memory)
         else:
             c.codes.append(nest_kernel(group, c.memory))
 
@@ -137,7 +145,7 @@ def _build(c: Compilation) -> None:
         "error": _error,
     }
     if c.backend == "llvm":
-        c.program = Program(inputs, outputs, m.n_slots, steps, **common)
+        c.program = Program(inputs, outputs, m.n_slots, steps, threads=c.threads, **common)
     else:
         functions = _source_functions(c)
         c.program = PythonProgram(inputs, outputs, m.n_slots, steps, functions, **common)
@@ -175,19 +183,30 @@ def _source_functions(c: Compilation) -> list[StepFunction | None]:
 def _error(step: Step, kind: str, site: int, details: tuple[int, ...]) -> BaseException:
     """Return NumPy's exception for a failed check, with the user's line as a note."""
     error = default_error(step, kind, site, details)
-    code = step.eqn
+    code, op = step.eqn, None
     if isinstance(code, StepCode) and site < len(code.sites):
-        op: Op = code.sites[site]
+        op = code.sites[site]
+    elif isinstance(code, Op):
+        op = code
+    if op is not None:
         source = op.eqn.source if op.eqn is not None else None
         where = f" at {source}" if source is not None else ""
         error.add_note(f"raised by the compiled {op.name}{where}")
     return error
 
 
-def _kernel_texts(c: Compilation, show: Callable[[Any], str]) -> str:
+def _kernel_texts(
+    c: Compilation, show: Callable[[Any], str], show_text: Callable[[str], str] | None = None
+) -> str:
+    """Show each kernel once; those of libraries only exist as LLVM text."""
     parts: dict[str, list[int]] = {}
     for k, code in enumerate(c.codes):
-        text = show(code.kernel) if isinstance(code, StepCode) else f"# {code.label}"
+        if isinstance(code, StepCode):
+            text = show(code.kernel)
+        else:
+            text = f"# {code.label}"
+            if show_text is not None and isinstance(code.kernel, KernelCode):
+                text += f"\n{show_text(code.kernel.text)}"
         parts.setdefault(text, []).append(k)
     return "\n\n".join(
         f"# step {', '.join(map(str, steps))}\n{text}" for text, steps in parts.items()
@@ -239,7 +258,8 @@ _PRINTERS: dict[str, Callable[[Compilation], str]] = {
     "jaxpr": lambda c: format_jaxpr(c.jaxpr.jaxpr),
     "plan": lambda c: str(Plan(c.arrays, c.groups, c.memory)),
     "numba": lambda c: _kernel_texts(c, kernel_source),
-    "llvm": lambda c: _kernel_texts(c, kernel_module),
+    "llvm": lambda c: _kernel_texts(c, kernel_module, str),
+    "asm": lambda c: _kernel_texts(c, lambda k: assembly(kernel_module(k)), assembly),
 } | {stage.name: stage.show for stage in STAGES}
 
 
@@ -266,36 +286,65 @@ class Compiled:
 
         Args:
             stage: ``jaxpr``, ``simplified``, ``views``, ``fusion``, ``schedule``, ``memory`` (or
-                ``plan``), ``kernels``, ``program``, ``numba`` or ``llvm``.
+                ``plan``), ``kernels``, ``program``, ``numba``, ``llvm`` or ``asm``.
         """
         if stage not in _PRINTERS:
             raise ValueError(f"no stage is called {stage!r}. Try: one of {', '.join(_PRINTERS)}.")
         return _PRINTERS[stage](self.compilation)
 
+    def step_work(self) -> list[Work]:
+        """Return the work of each step; that of a fold in two steps counts with the first."""
+        seen: set[int] = set()
+        found = []
+        for code, group in zip(self.compilation.codes, self._step_groups()):
+            new = group is not None and group.index not in seen
+            kernel = code if isinstance(code, StepCode) else None
+            found.append(group_work(group, kernel) if group is not None and new else Work())
+            seen.add(group.index if group is not None else -1)
+        return found
+
+    def _step_groups(self) -> list[Group | None]:
+        """Return the group of each step."""
+        by_op = {op: group for group in self.compilation.groups for op in group.ops}
+        return [
+            code.group if isinstance(code, StepCode) else by_op.get(code.eqn)  # type: ignore[call-overload]
+            for code in self.compilation.codes
+        ]
+
     def cost_analysis(self) -> dict[str, float]:
-        """Return estimates: scalar operations, and bytes moved between steps and memory."""
-        flops, moved = 0, 0
-        for group in self.compilation.groups:
-            points = int(np.prod(group.space, dtype=np.int64)) if group.kind == "loop" else 0
-            flops += points * sum(map(op_cost, group.ops))
-            if group.kind == "library":
-                flops += product_flops(group)
-            arrays = {r.array for r in group.loads()} | set(group.stores)
-            moved += sum(a.nbytes for a in arrays)
-        return {"flops": float(flops), "bytes accessed": float(moved)}
+        """Return counts of the whole program, by JAX's names.
+
+        ``flops`` are floating-point operations, ``transcendentals`` calls of ``exp``, ``sin`` and
+        the like, ``bytes accessed`` what steps read and write of arrays; see ``compiler.costs``.
+        """
+        total = Work()
+        for work in self.step_work():
+            total = total.plus(work)
+        copied = sum(_output_bytes(o) for o in self.compilation.arrays.outputs if o.copy)
+        return {
+            "flops": float(total.flops),
+            "transcendentals": float(total.transcendentals),
+            "bytes accessed": float(total.nbytes + 2 * copied),
+        }
 
     def memory_analysis(self) -> dict[str, int]:
-        """Return the sizes in bytes of arguments, results, constants and temporaries."""
+        """Return sizes in bytes: of arguments, results, constants, temporaries, and at the peak.
+
+        The peak counts all that is alive during a call whose arguments are contiguous; a strided
+        argument adds a copy of itself.
+        """
         arrays = self.compilation.arrays
-        return {
+        sizes = {
             "argument_size_in_bytes": sum(a.nbytes for a in arrays.inputs),
-            "output_size_in_bytes": sum(
-                o.array.dtype.itemsize * int(np.prod(o.shape, dtype=np.int64))
-                for o in arrays.outputs
-            ),
+            "output_size_in_bytes": sum(map(_output_bytes, arrays.outputs)),
             "constant_size_in_bytes": sum(a.nbytes for a in arrays.constants),
             "temp_size_in_bytes": self.compilation.memory.arena_bytes,
         }
+        return sizes | {"peak_memory_in_bytes": sum(sizes.values())}
+
+
+def _output_bytes(output: Output) -> int:
+    return output.array.dtype.itemsize * math.prod(output.shape)
 
 
 def compile_jaxpr(
@@ -304,23 +353,38 @@ def compile_jaxpr(
     donated: Sequence[bool] = (),
     name: str = "",
     backend: str | None = None,
+    threads: int | None = None,
 ) -> Compiled:
     """Return the compiled program of a closed jaxpr.
 
     Args:
         closed: the program; nested jaxprs are inlined.
-        donated: which inputs' memory the program may write its results to.
+        donated: which inputs the caller gives away. Results are fresh arrays all the same; the
+            caller moves them into what was donated.
         name: what to call it in messages.
         backend: ``llvm``, ``numba`` or ``python``; ``config.backend`` without it.
+        threads: most threads it may use; ``config.threads`` says so for all programs.
     """
-    c = Compilation(closed, tuple(donated), name, backend or config.backend)
+    c = Compilation(closed, tuple(donated), name, backend or config.backend, threads)
+    before = kernel_counts() if config.log_compiles else None
     for stage in STAGES:
         start = time.perf_counter()
         stage.run(c)
         c.seconds[stage.name] = time.perf_counter() - start
         if config.checks:
             stage.check(c)
-    if config.log_compiles:
-        took = sum(c.seconds.values())
-        print(f"functrace compiled {name or 'a program'}: {len(c.codes)} steps, {took:.3f} s")
+    if before is not None:
+        print(_log_line(c, before))
     return Compiled(c)
+
+
+def _log_line(c: Compilation, before: CacheInfo) -> str:
+    """Say what was compiled, from how much, and where the kernels came from."""
+    now = kernel_counts()
+    types = ", ".join(map(str, c.jaxpr.in_avals))
+    built, loaded = now.compiled - before.compiled, now.disk_hits - before.disk_hits
+    return (
+        f"functrace compiled {c.name or 'a program'}({types}): {len(c.codes)} steps, "
+        f"{built} kernels built, {loaded} loaded from disk, {now.hits - before.hits} found in "
+        f"memory, {sum(c.seconds.values()):.3f} s"
+    )

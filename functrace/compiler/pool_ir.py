@@ -6,8 +6,9 @@ closed and goes back to sleep, so small jobs never wait for anybody. A caller th
 taken (another thread's job) runs its chunks alone. Chunk borders depend on sizes only, and of
 several failures the lowest chunk's is reported, so nothing depends on who ran what.
 
-`STATE` counts the helpers inside of the job; its `CLOSED` bit keeps further ones out. After fork
-the child finds another process id in `PID` and starts from nothing.
+`STATE` counts the helpers inside of the job; its `CLOSED` bit keeps further ones out, and so does
+the number of `SEATS`, which a program's own limit of threads may make small. After fork the child
+finds another process id in `PID` and starts from nothing.
 """
 
 from __future__ import annotations
@@ -101,7 +102,9 @@ entry:
   %chunks = sdiv i64 %up1, %grain
   %others = sub i64 %chunks, 1
   %limit = ld i64 @ft_pool + $LIMIT
-  %helpers = call i64 @llvm.smin.i64(i64 %others, i64 %limit)
+  %own = ld i64 %step + 48
+  %least = call i64 @llvm.smin.i64(i64 %limit, i64 %own)
+  %helpers = call i64 @llvm.smin.i64(i64 %others, i64 %least)
   %any = icmp sgt i64 %helpers, 0
   br i1 %any, label %ask, label %alone
 ask:
@@ -189,6 +192,8 @@ open:
   st ptr %step -> @ft_pool + $STEP
   st ptr %frame -> @ft_pool + $JOB_FRAME
   st i64 %chunks -> @ft_pool + $CHUNKS
+  %seats_at = getelementptr i8, ptr @ft_pool, i64 $SEATS
+  store atomic i64 %helpers, ptr %seats_at monotonic, align 8
   st i64 $NEVER -> @ft_pool + $FAIL
   st i64 0 -> @ft_pool + $FAIL_LOCK
   st i64 0 -> @ft_pool + $CLAIMED
@@ -348,7 +353,11 @@ look:
   %chunks_at = getelementptr i8, ptr @ft_pool, i64 $CHUNKS
   %n = load atomic i64, ptr %chunks_at monotonic, align 8
   %left = icmp slt i64 %c, %n
-  br i1 %left, label %enter, label %pause
+  %seats_at = getelementptr i8, ptr @ft_pool, i64 $SEATS
+  %seats = load atomic i64, ptr %seats_at monotonic, align 8
+  %seat = icmp slt i64 %s, %seats
+  %may = and i1 %left, %seat
+  br i1 %may, label %enter, label %pause
 enter:
   %s1 = add i64 %s, 1
   %x = cmpxchg ptr %state_at, i64 %s, i64 %s1 acq_rel monotonic
@@ -368,7 +377,11 @@ pause:
 sleep:
   %more = atomicrmw add ptr %sleepers_at, i64 1 seq_cst
   %s2 = load atomic i64, ptr %state_at seq_cst, align 8
-  %still = icmp uge i64 %s2, $CLOSED
+  %shut2 = icmp uge i64 %s2, $CLOSED
+  %seats2_at = getelementptr i8, ptr @ft_pool, i64 $SEATS
+  %seats2 = load atomic i64, ptr %seats2_at monotonic, align 8
+  %full = icmp sge i64 %s2, %seats2
+  %still = or i1 %shut2, %full
   br i1 %still, label %park, label %awake
 awake:
   ; A job came up meanwhile: take back our place among the sleepers, unless a waker just did.
@@ -416,7 +429,7 @@ POOL_SYMBOLS: tuple[str, ...] = (
 def pool_constants() -> dict[str, int]:
     """Return the places in the pool's memory: words that different threads write lie apart."""
     claim = {"BUSY": 0, "STATE": 64, "CLAIMED": 128}
-    job = {"STEP": 192, "JOB_FRAME": 200, "CHUNKS": 208}
+    job = {"STEP": 192, "JOB_FRAME": 200, "CHUNKS": 208, "SEATS": 216}
     failure = {"FAIL": 256, "FAIL_STATUS": 264, "FAIL_LOCK": 272, "FAIL_CELL": 320}
     helpers = {"SLEEPERS": 384, "LIMIT": 448, "STARTED": 456, "PID": 464, "GATE": 512}
     values = {"CLOSED": 1 << 62, "NEVER": 1 << 62, "SPIN": 200}

@@ -28,6 +28,7 @@ from functrace.compiler.steps import (
     Switch,
     Window,
 )
+from functrace.core.lowering import LINALG_MESSAGES
 
 __all__ = [
     "Copy",
@@ -56,7 +57,7 @@ def default_error(step: Step, kind: str, site: int, details: tuple[int, ...]) ->
     if kind == "nan":
         return FloatingPointError(f"invalid value (nan) produced by {step.label or 'a kernel'}")
     if kind == "linalg":
-        return np.linalg.LinAlgError(f"{step.label or 'a factorisation'} failed")
+        return np.linalg.LinAlgError(LINALG_MESSAGES[details[0]])
     if kind == "interrupt":
         return KeyboardInterrupt()
     return RuntimeError(f"a check failed in {step.label or 'a kernel'}")
@@ -87,11 +88,14 @@ class Program:
         error: makes the exception of a failed step: ``error(step, kind, site, details)``.
         result: what a call returns: a ``"list"``, a ``"tuple"``, or the ``"single"`` result.
         release_gil: let other Python threads run meanwhile; costs a few dozen nanoseconds.
+        threads: at most so many threads, the caller's included, share one of its steps.
 
     Attributes:
         call: ``call(*args)`` returns the results, or None when an argument is not exactly an
             array (of any layout) or number of the kind, dtype and shape the program takes. It
             never raises for that reason.
+        into: ``into(*args, *outs)`` writes the results to arrays and returns True, or returns
+            None, having done nothing, when ``run_into`` must look closer.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class Program:
         error: ErrorMaker = default_error,
         result: str = "list",
         release_gil: bool = True,
+        threads: int | None = None,
     ) -> None:
         self.inputs, self.outputs, self.steps = tuple(inputs), tuple(outputs), tuple(steps)
         self.n_slots, self.arena_bytes, self.result = n_slots, arena_bytes, result
@@ -128,6 +133,7 @@ class Program:
             result,
             release_gil,
             self._driver.api,
+            threads,
         )
         self._driver.limit_helpers(thread_limit() - 1)
         self._driver.watch_interrupts()
@@ -140,10 +146,10 @@ class Program:
             _Blocks(self._layout, self._driver),
         )
         self.call: Callable[..., Any] = self._portable_call
-        self._into: Callable[..., Any] = _never
+        self.into: Callable[..., Any] = never
         if builtin_allowed():
             self.call = self._driver.builtin("call", self._state)
-            self._into = self._driver.builtin("into", self._state)
+            self.into = self._driver.builtin("into", self._state)
 
     def __call__(self, *args: Any) -> Any:
         """Return the results for arguments of the right shapes and dtypes, in any layout.
@@ -165,7 +171,7 @@ class Program:
 
         Each must have the right shape and dtype and be writable; it may overlap an argument.
         """
-        if self._into(*args, *outs):
+        if self.into(*args, *outs):
             return
         if len(outs) != len(self.outputs):
             raise TypeError(f"{len(self.outputs)} output arrays expected, {len(outs)} given")
@@ -262,7 +268,7 @@ class Program:
         return _packed([array if array.ndim else array[()] for array in made], self.result)
 
 
-def _never(*args: Any) -> None:
+def never(*args: Any) -> None:
     """What stands for a builtin that isn't there: always a miss."""
 
 

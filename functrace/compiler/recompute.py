@@ -49,7 +49,7 @@ def recompute_cheap(program: ArrayProgram, groups: list[Group]) -> list[Group]:
 
 def _is_cheap(group: Group, op: Op, stored: set[Array]) -> bool:
     """Whether computing an operation from memory costs less than reading its result."""
-    (out,) = op.outs
+    out = op.outs[0]
     if not isinstance(op.lowering, Elementwise) or out not in stored or out.nbytes < _WORTH_BYTES:
         return False
     if op_cost(op) > _CHEAP:

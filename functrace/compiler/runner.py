@@ -103,6 +103,14 @@ class PythonProgram:
             raise TypeError(f"a step of {type(step.kernel).__name__} runs natively only")
         return _library_function(step.kernel)
 
+    def into(self, *args: Any) -> None:
+        """Nothing: there is no native way to write into given arrays."""
+
+    def run_into(self, args: Sequence[Any], outs: Sequence[Array]) -> None:
+        """Write the results to arrays the caller gives."""
+        for out, result in zip(outs, self(*args), strict=True):
+            out[...] = result
+
     def call(self, *args: Any) -> list[Any] | None:
         """Return the results, or None for arguments of other types than the inputs'."""
         if len(args) != len(self.inputs):

@@ -178,10 +178,18 @@ def _ordered(
     if not loops:
         return (), "map"
 
+    reduced_axes = [x.axes[-1] for x in loops if x.reduced]
+    # What a fold reads or writes once a row matters little.
+    often = {
+        key: a
+        for key, a in touched.items()
+        if not reduced_axes or any(a.strides[i] for i in reduced_axes)
+    }
+
     def unit_strides(loop: Loop) -> int:
         axis = loop.axes[-1]
         found = 0
-        for key, access in touched.items():
+        for key, access in often.items():
             if access.strides[axis] == 1:
                 found += 2 if key[-1] == "store" else 1
             elif access.strides[axis] not in (0, 1):

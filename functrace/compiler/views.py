@@ -15,7 +15,16 @@ from functrace.compiler.plan import Array, ArrayProgram, Number, Op, Operand, Ou
 from functrace.compiler.products import Axes, Product, batched_matrices, canonical_order
 from functrace.core.aval import Shape
 from functrace.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
-from functrace.core.lowering import Elementwise, Host, Library, Lowering, Nest, Reduction, View
+from functrace.core.lowering import (
+    Elementwise,
+    Host,
+    Library,
+    Lowering,
+    Nest,
+    Reduction,
+    Routines,
+    View,
+)
 from functrace.errors import MissingRuleError, compose
 
 __all__ = ["resolve_views"]
@@ -85,9 +94,9 @@ class _Resolver:
             avals = [a.aval for a in eqn.invars]
             if lowering.rule(avals, **eqn.params) is None:
                 lowering = lowering.otherwise
-        if isinstance(lowering, (Nest, Library, Host)):
+        if isinstance(lowering, (Nest, Library, Routines, Host)):
             operands = [self.in_memory(x) for x in operands]
-        if isinstance(lowering, Host):
+        if isinstance(lowering, (Host, Routines)):
             operands = [
                 x if isinstance(x, Read) and x.whole else self.copy(x).read() for x in operands
             ]

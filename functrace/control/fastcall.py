@@ -128,6 +128,7 @@ def make_fast_call(
     program: Compiled,
     captured: CapturedArrays,
     donations: Sequence[tuple[int, int]] = (),
+    out: Any = None,
 ) -> FastCall:
     """Return the fast path for calls like this one.
 
@@ -139,21 +140,32 @@ def make_fast_call(
         program: the compiled program; its native call checks the leaves.
         captured: arrays to compare before each call.
         donations: which leaves' arrays are given back as which results.
+        out: the tree of arrays that the results were written to, for calls with ``out=``.
     """
     writer = _Writer()
-    writer.miss_unless(f"len(args) == {len(args)} and len(kwargs) == {len(kwargs)}")
+    count = len(kwargs) + (out is not None)
+    writer.miss_unless(f"len(args) == {len(args)} and len(kwargs) == {count}")
     for i, arg in enumerate(args):
         _read_argument(writer, f"args[{i}]", arg, i in statics.argnums)
     for key in sorted(kwargs):
         _read_argument(writer, f"kwargs[{key!r}]", kwargs[key], key in statics.argnames)
-    call = writer.keep(program.program.call)
-    run = [
-        *([f"{writer.keep(captured.check)}()"] if captured.kept else []),
-        f"out = {call}({', '.join(writer.leaves)})",
-        "if out is None: return MISS",
-        *_donation_lines(writer, donations),
-        f"return {writer.build(out_tree.unflatten(range(out_tree.num_leaves)))}",
-    ]
+    if out is not None:
+        _read_argument(writer, "kwargs['out']", out, False)
+    run = [f"{writer.keep(captured.check)}()"] if captured.kept else []
+    if out is not None:
+        into = writer.keep(program.program.into)
+        run += [
+            f"if {into}({', '.join(writer.leaves)}) is None: return MISS",
+            "return kwargs['out']",
+        ]
+    else:
+        call = writer.keep(program.program.call)
+        run += [
+            f"out = {call}({', '.join(writer.leaves)})",
+            "if out is None: return MISS",
+            *_donation_lines(writer, donations),
+            f"return {writer.build(out_tree.unflatten(range(out_tree.num_leaves)))}",
+        ]
     # Only a lookup in the arguments may miss: a KeyError of the run is the user's.
     read, call_and_build = "\n        ".join(writer.lines), "\n    ".join(run)
     source = (

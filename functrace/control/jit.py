@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import functools
+import os
 import types
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from functrace import tree
+from functrace.compiler.pipeline import Compiled
 from functrace.config import config
+from functrace.control.buffers import (
+    check_buffers,
+    copy_into,
+    leaves_room_for_out,
+    refuse_traced_call,
+)
 from functrace.control.captured import CapturedArrays
 from functrace.control.donation import give_back, match_donated
+from functrace.control.eject import write_module
+from functrace.control.explain import JitCacheInfo, explain_miss
 from functrace.control.fastcall import MISS, FastCall, make_fast_call
-from functrace.control.jit_primitive import bind_jit, compiled
+from functrace.control.jit_primitive import bind_jit, compiled, is_compiled
 from functrace.control.signature import CallSignature, ReadCall, Statics, read_call
 from functrace.control.stages import Lowered, Traced
 from functrace.core.arguments import argument_leaf, require_callable
+from functrace.core.aval import typeof
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from functrace.core.trace import EVAL, Tracer, state
 from functrace.interpreters.staging import stage
@@ -79,6 +91,7 @@ class JitFunction:
         donate_argnums: int | Iterable[int] | None = None,
         donate_argnames: str | Iterable[str] | None = None,
         inline: bool = False,
+        threads: int | None = None,
     ) -> None:
         functools.update_wrapper(self, fun)
         self._fun = fun
@@ -86,8 +99,11 @@ class JitFunction:
         self._statics = Statics(fun, static_argnums, static_argnames)
         self._donated = Statics(fun, donate_argnums, donate_argnames)
         self._inline = inline
+        self._threads = _checked_threads(threads)
+        self._takes_out = leaves_room_for_out(fun)
+        self._misses = 0
         self._traces: dict[CallSignature, _TraceOf] = {}
-        self._fast_calls: dict[CallSignature, FastCall] = {}
+        self._fast_calls: dict[Any, FastCall] = {}
         self._fast: tuple[FastCall, ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -101,6 +117,11 @@ class JitFunction:
 
     @api_boundary
     def _call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        if self._takes_out and "out" in kwargs:
+            kwargs = dict(kwargs)
+            out = kwargs.pop("out")
+            if out is not None:
+                return self._call_into(args, kwargs, out)
         if config.disable_jit:
             return self._fun(*args, **kwargs)
         call = self._read(args, kwargs)
@@ -112,24 +133,58 @@ class JitFunction:
         if self._inline:
             outs = eval_jaxpr(traced.closed.jaxpr, traced.closed.consts, *leaves)
         else:
-            outs = bind_jit(traced.closed, self._name, leaves)
+            outs = bind_jit(traced.closed, self._name, leaves, self._threads)
         return traced.out_tree.unflatten(outs)
+
+    def _call_into(self, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
+        """Write the results into the arrays of ``out`` and return it."""
+        name = f"jit of {describe_function(self._fun)}"
+        if state.trace is not EVAL:
+            refuse_traced_call(name)
+        if config.disable_jit:
+            results, out_tree = tree.flatten(self._fun(*args, **kwargs))
+            arrays = [np.asarray(r) for r in results]
+            copy_into(check_buffers(out, out_tree, list(map(typeof, arrays)), name), arrays)
+            return out
+        call = self._read(args, kwargs)
+        traced = self._trace(call)
+        traced.captured.check()
+        buffers = check_buffers(out, traced.out_tree, traced.closed.out_avals, name)
+        program = self._compiled(traced)
+        program.program.run_into(call.leaves, buffers)
+        self._keep_fast((call.key, "out"), call, traced, args, kwargs, out=out)
+        return out
+
+    def _compiled(self, traced: _TraceOf) -> Compiled:
+        return compiled(traced.closed, self._name, self._threads)
 
     def _run(
         self, call: ReadCall, traced: _TraceOf, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> Any:
         donated = self._donated_leaves(args, kwargs)
-        program = compiled(traced.closed, self._name)
-        outs = program(*call.leaves)
+        outs = self._compiled(traced)(*call.leaves)
         pairs = match_donated(donated, call.avals, traced.closed.out_avals)
         if pairs:
             give_back([(call.leaves[leaf], out) for leaf, out in pairs], outs)
-        if call.key not in self._fast_calls:
-            self._fast_calls[call.key] = make_fast_call(
-                self._statics, args, kwargs, traced.out_tree, program, traced.captured, pairs
-            )
-            self._fast = tuple(self._fast_calls.values())[-FAST_CALLS:]
+        self._keep_fast(call.key, call, traced, args, kwargs, donations=pairs)
         return traced.out_tree.unflatten(outs)
+
+    def _keep_fast(
+        self,
+        key: Any,
+        call: ReadCall,
+        traced: _TraceOf,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        **options: Any,
+    ) -> None:
+        if key in self._fast_calls or self._traces.get(call.key) is not traced:
+            return
+        program = self._compiled(traced)
+        self._fast_calls[key] = make_fast_call(
+            self._statics, args, kwargs, traced.out_tree, program, traced.captured, **options
+        )
+        self._fast = tuple(self._fast_calls.values())[-FAST_CALLS:]
 
     def _read(self, args: Sequence[Any], kwargs: dict[str, Any]) -> ReadCall:
         return read_call(self._fun, self._statics, args, kwargs)
@@ -149,6 +204,9 @@ class JitFunction:
     def _trace(self, call: ReadCall) -> _TraceOf:
         known = self._traces.get(call.key)
         if known is None:
+            if config.explain_cache_misses:
+                print(explain_miss(self._fun, call.key, list(self._traces), self._misses))
+            self._misses += 1
             known = _TraceOf(self._fun, call, self._name)
             if known.reusable:
                 self._traces[call.key] = known
@@ -187,6 +245,57 @@ class JitFunction:
         self._traces.clear()
         self._fast_calls.clear()
         self._fast = ()
+        self._misses = 0
+
+    def cache_info(self) -> JitCacheInfo:
+        """Return how often this function was traced, and what it keeps.
+
+        Example:
+            >>> double = jit(lambda x: 2 * x)
+            >>> double(1.0), double(3.0), double(1)
+            (np.float64(2.0), np.float64(6.0), np.int64(2))
+            >>> double.cache_info()
+            JitCacheInfo(misses=2, traces=2, programs=2)
+        """
+        programs = sum(is_compiled(t.closed) for t in self._traces.values())
+        return JitCacheInfo(self._misses, len(self._traces), programs)
+
+    @api_boundary
+    def eject(self, path: str | os.PathLike[str], /, *args: Any, **kwargs: Any) -> Path:
+        """Write the program for these arguments as a module that needs NumPy and Numba only.
+
+        The module has one function, named like this one, of the arguments that aren't static. Its
+        kernels are Numba functions of arrays, its steps plain Python; it runs on one thread. Its
+        results are the compiled program's to the bit, except for matrix products large enough for
+        a BLAS: those are ``np.matmul``, whose last bits depend on the BLAS that NumPy has.
+
+        Args:
+            path: the file to write, ``*.py``. Large constants go to an ``.npz`` file beside it.
+            args: arrays or ``ShapeDtypeStruct``, as for a call.
+            kwargs: likewise.
+
+        Returns:
+            The path.
+
+        Raises:
+            NotImplementedError: the program calls back into Python, or loops over steps.
+
+        Example:
+            >>> import pathlib, tempfile
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     path = jit(lambda x: 2.0 * x).eject(folder + "/double.py", np.ones(3))
+            ...     "import functrace" in path.read_text()
+            False
+        """
+        call = self._read(args, kwargs)
+        traced = self._trace(call)
+        dynamic = [a for i, a in enumerate(args) if i not in self._statics.argnums]
+        named = {k: v for k, v in kwargs.items() if k not in self._statics.argnames}
+        skipped = [i for i in range(len(args)) if i in self._statics.argnums]
+        program = self._compiled(traced)
+        return write_module(
+            Path(path), self._fun, program, (dynamic, named), skipped, traced.out_tree
+        )
 
     def _cache_size(self) -> int:
         return len(self._traces)
@@ -212,10 +321,16 @@ def jit(fun: Any = None, /, **options: Any) -> Any:
         donate_argnames: likewise by name.
         inline: when called while something else is traced, put the equations there instead of
             one ``jit`` equation.
+        threads: most threads a call may use; the results are the same bits for any number.
+            ``config.threads`` limits all programs.
 
     Returns:
-        A ``JitFunction``: call it like ``fun``; ``.lower(*args)``, ``.trace(*args)`` and
-        ``.clear_cache()`` look inside.
+        A ``JitFunction``: call it like ``fun``; ``.lower(*args)``, ``.trace(*args)``,
+        ``.cache_info()`` and ``.eject(path, *args)`` look inside. A call with ``out=``, a tree
+        like the output of writable arrays of exactly its shapes and dtypes, writes the results
+        there, allocates nothing in the steady state, and returns that tree; when it raises, what
+        the arrays hold is unspecified. If ``fun`` has a parameter ``out`` of its own, or takes
+        any keyword, ``out`` is passed on to it.
 
     Raises:
         TracerBoolConversionError: ``if`` or ``while`` on a traced value; with the line.
@@ -228,9 +343,13 @@ def jit(fun: Any = None, /, **options: Any) -> Any:
         ...     return a * np.tanh(x)
         >>> scaled(np.zeros(2), 3.0)
         array([0., 0.])
+        >>> buffer = np.empty(2)
+        >>> scaled(np.zeros(2), 3.0, out=buffer) is buffer
+        True
     """
     allowed = {
         "static_argnums", "static_argnames", "donate_argnums", "donate_argnames", "inline",
+        "threads",
     }
     ignored = {"keep_unused", "device", "backend"}
     unknown = set(options) - allowed - ignored
@@ -245,6 +364,16 @@ def jit(fun: Any = None, /, **options: Any) -> Any:
 def _jit_with(options: dict[str, Any], fun: Callable[..., Any]) -> JitFunction:
     require_callable(fun, "jit")
     return JitFunction(fun, **options)
+
+
+def _checked_threads(threads: Any) -> int | None:
+    if threads is None:
+        return None
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise ValueError(
+            f"jit got threads={threads!r}.\nTry: a number from 1 on, or None for no limit of its own."
+        )
+    return threads
 
 
 def named_call(fun: Callable[..., Any], *, name: str | None = None) -> Callable[..., Any]:

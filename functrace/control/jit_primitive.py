@@ -19,23 +19,31 @@ from functrace.interpreters.forward import jvp_jaxpr
 from functrace.interpreters.linearize import linearize_jaxpr
 from functrace.interpreters.reverse import transpose_jaxpr
 
-__all__ = ["bind_jit", "compiled", "jit_p"]
+__all__ = ["bind_jit", "compiled", "is_compiled", "jit_p"]
 
 jit_p = Primitive("jit", multiple_results=True)
 
 
-def bind_jit(closed: ClosedJaxpr, name: str, args: Sequence[Any]) -> list[Any]:
-    """Apply a closed jaxpr as one equation."""
-    return jit_p.bind(*args, jaxpr=closed, name=name)  # type: ignore[no-any-return]
+def bind_jit(
+    closed: ClosedJaxpr, name: str, args: Sequence[Any], threads: int | None = None
+) -> list[Any]:
+    """Apply a closed jaxpr as one equation; a limit of threads is a parameter only if there is."""
+    limit = {} if threads is None else {"threads": threads}
+    return jit_p.bind(*args, jaxpr=closed, name=name, **limit)  # type: ignore[no-any-return]
 
 
-def compiled(closed: ClosedJaxpr, name: str, donated: tuple[bool, ...] = ()) -> Compiled:
+def is_compiled(closed: ClosedJaxpr) -> bool:
+    """Whether a compiled form of a jaxpr is in its memo."""
+    return any(key[0] == "compiled" for key in closed.memo)
+
+
+def compiled(closed: ClosedJaxpr, name: str, threads: int | None = None) -> Compiled:
     """Return the compiled form of a jaxpr, kept in its memo."""
-    key = ("compiled", donated)
+    key = ("compiled", threads)
     program: Compiled | None = closed.memo.get(key)
     if program is None:
         _refuse_long_double(closed, name)
-        program = compile_jaxpr(closed, donated=donated, name=name)
+        program = compile_jaxpr(closed, name=name, threads=threads)
         closed.memo[key] = program
     return program
 
@@ -62,12 +70,14 @@ _LONG_DOUBLE = frozenset(
 
 
 @jit_p.def_impl
-def _jit_impl(*args: Any, jaxpr: ClosedJaxpr, name: str) -> list[Any]:
-    return list(compiled(jaxpr, name)(*args))
+def _jit_impl(*args: Any, jaxpr: ClosedJaxpr, name: str, threads: int | None = None) -> list[Any]:
+    return list(compiled(jaxpr, name, threads)(*args))
 
 
 @jit_p.def_abstract_eval
-def _jit_type(*avals: ShapedArray, jaxpr: ClosedJaxpr, name: str) -> list[ShapedArray]:
+def _jit_type(
+    *avals: ShapedArray, jaxpr: ClosedJaxpr, name: str, threads: int | None = None
+) -> list[ShapedArray]:
     for given, wanted in zip(avals, jaxpr.in_avals, strict=True):
         if not given.same_type(wanted):
             raise TypeError(f"jit of {name} got {given} where its jaxpr has {wanted}")
@@ -76,11 +86,17 @@ def _jit_type(*avals: ShapedArray, jaxpr: ClosedJaxpr, name: str) -> list[Shaped
 
 @jit_p.def_jvp
 def _jit_jvp(
-    primals: Sequence[Any], tangents: Sequence[Any], *, jaxpr: ClosedJaxpr, name: str
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    *,
+    jaxpr: ClosedJaxpr,
+    name: str,
+    threads: int | None = None,
 ) -> tuple[list[Any], list[Any]]:
     nonzero = tuple(t is not None for t in tangents)
     moved, nonzero_out = jvp_jaxpr(jaxpr, nonzero)
-    outs = bind_jit(moved, f"jvp({name})", [*primals, *(t for t in tangents if t is not None)])
+    moving_in = [t for t in tangents if t is not None]
+    outs = bind_jit(moved, f"jvp({name})", [*primals, *moving_in], threads)
     n = len(jaxpr.jaxpr.outvars)
     moving = iter(outs[n:])
     return outs[:n], [next(moving) if nz else None for nz in nonzero_out]
@@ -88,36 +104,51 @@ def _jit_jvp(
 
 @jit_p.def_linearize
 def _jit_linearize(
-    parent: Trace, primals: Sequence[Any], nonzero: Sequence[bool], *, jaxpr: ClosedJaxpr, name: str
+    parent: Trace,
+    primals: Sequence[Any],
+    nonzero: Sequence[bool],
+    *,
+    jaxpr: ClosedJaxpr,
+    name: str,
+    threads: int | None = None,
 ) -> tuple[list[Any], tuple[bool, ...], Callable[[list[Any]], list[Any]]]:
     split = linearize_jaxpr(jaxpr, tuple(nonzero))
-    results = bind_jit(split.primal, name, primals)
+    results = bind_jit(split.primal, name, primals, threads)
     n = len(results) - split.n_residuals
     residuals = results[n:]
 
     def linear(tangents: list[Any]) -> list[Any]:
-        return bind_jit(split.linear, f"linear({name})", [*residuals, *tangents])
+        return bind_jit(split.linear, f"linear({name})", [*residuals, *tangents], threads)
 
     return results[:n], split.nonzero_out, linear
 
 
 @jit_p.def_transpose
-def _jit_transpose(ct: list[Any], *args: Any, jaxpr: ClosedJaxpr, name: str) -> list[Any]:
+def _jit_transpose(
+    ct: list[Any], *args: Any, jaxpr: ClosedJaxpr, name: str, threads: int | None = None
+) -> list[Any]:
     linear = tuple(is_linear(a) for a in args)
     nonzero_ct = tuple(c is not None for c in ct)
     transposed, nonzero = transpose_jaxpr(jaxpr, linear, nonzero_ct)
     known = [a for a in args if not is_linear(a)]
-    outs = bind_jit(transposed, f"transpose({name})", [*known, *(c for c in ct if c is not None)])
+    given = [*known, *(c for c in ct if c is not None)]
+    outs = bind_jit(transposed, f"transpose({name})", given, threads)
     pulled, moves = iter(outs), iter(nonzero)
     return [(next(pulled) if next(moves) else None) if lin else None for lin in linear]
 
 
 @jit_p.def_batching
 def _jit_batching(
-    size: int, args: Sequence[Any], dims: Sequence[int | None], *, jaxpr: ClosedJaxpr, name: str
+    size: int,
+    args: Sequence[Any],
+    dims: Sequence[int | None],
+    *,
+    jaxpr: ClosedJaxpr,
+    name: str,
+    threads: int | None = None,
 ) -> tuple[list[Any], tuple[int | None, ...]]:
     batched, out_dims = batch_jaxpr(jaxpr, size, tuple(dims))
-    return bind_jit(batched, f"vmap({name})", args), out_dims
+    return bind_jit(batched, f"vmap({name})", args, threads), out_dims
 
 
 jit_p.def_lowering(Nested("jaxpr"))

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
+    "LINALG_MESSAGES",
+    "Call",
     "Composite",
     "Elementwise",
     "Host",
@@ -19,7 +21,9 @@ __all__ = [
     "Lowering",
     "Nest",
     "Nested",
+    "Place",
     "Reduction",
+    "Routines",
     "View",
 ]
 
@@ -77,13 +81,67 @@ class Nest:
 
 @dataclass(frozen=True)
 class Library:
-    """A call of BLAS or LAPACK: ``rule(avals_in, **params)`` describes it, or is None.
+    """A matrix product by BLAS: ``rule(avals_in, **params)`` describes it, or is None.
 
     ``otherwise`` lowers the cases the library doesn't have.
     """
 
     rule: Callable[..., Any]
     otherwise: Nest | Indexed
+
+
+LINALG_MESSAGES = (
+    "Matrix is not positive definite",
+    "Singular matrix",
+    "Eigenvalues did not converge",
+    "SVD did not converge",
+)
+"""What NumPy says when a factorisation fails."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A matrix as an argument of a routine: that of the ``index``-th operand, result or scratch.
+
+    ``kind`` is ``"in"``, ``"out"`` or ``"scratch"``. A batch has one matrix after the other; work
+    space is ``shared``.
+    """
+
+    kind: str
+    index: int
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class Call:
+    """A LAPACK routine, called for each matrix of a batch.
+
+    Attributes:
+        routine: its name, with the letter of the dtype.
+        arguments: in Fortran's order: a ``Place``; an int; a letter (``"U"``); ``"one"``, the
+            number; ``"info"``, where it tells how it went.
+        batch: how many calls.
+        failure: which of ``LINALG_MESSAGES`` an ``info`` other than 0 is, or None: it is no error.
+        work: about how many multiplications one call is; threads may share the batch. 0: in turn.
+    """
+
+    routine: str
+    arguments: tuple[Any, ...]
+    batch: int
+    failure: int | None = None
+    work: int = 0
+
+
+@dataclass(frozen=True)
+class Routines:
+    """Calls of LAPACK with loop nests around them, which run one after the other.
+
+    ``plan(avals_in, avals_out, integer, **params) -> (scratch, stages)``: ``scratch`` lists the
+    ``(shape, dtype)`` of temporaries; a stage is a ``Call``, or ``rule(b, ins, outs, scratch)``.
+    Operands are contiguous. ``integer`` is the dtype of the library's integers.
+    """
+
+    plan: Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -108,5 +166,14 @@ class Host:
 
 
 Lowering = (
-    Elementwise | Reduction | View | Indexed | Nest | Library | Nested | Composite | Host
+    Elementwise
+    | Reduction
+    | View
+    | Indexed
+    | Nest
+    | Library
+    | Routines
+    | Nested
+    | Composite
+    | Host
 )

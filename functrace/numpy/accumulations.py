@@ -60,7 +60,7 @@ def _array_api_accumulate(
 ) -> Any:
     x = operand(x)
     if not x.shape:
-        raise ValueError("Input arrays should be at least one dimensional, but array is 0-d.")
+        x = structural.reshape(x, (1,))
     if axis is None:
         if len(x.shape) > 1:
             raise ValueError(

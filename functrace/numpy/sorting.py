@@ -81,9 +81,8 @@ def argsort(
         array([1, 2, 0])
     """
     _refuse_order(order)
-    x, axis = _along(a, axis)
-    if not x.shape:
-        return np.int64(0)
+    # NumPy takes a scalar for a vector here, though not in sort.
+    x, axis = _along(a, None if axis in (0, -1) and not np.ndim(a) else axis)
     places = creation.iota(_INT64, x.shape, axis)
     return sorting.sort((constant(x), places), axis, num_keys=1)[1]
 

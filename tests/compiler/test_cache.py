@@ -337,3 +337,52 @@ print(len(heavy), whole, driver().helpers_started())
 """
     expected = "3" if sys.platform in ("linux", "darwin") else "0"
     assert _finish(_start(code, directory)) == ["0", "0", expected]
+
+
+def test_an_unreadable_object_is_a_warning(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = DiskCache(directory / "unreadable")
+    cache.put("key", b"object")
+    assert cache.get("key") == b"object"
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "not yours", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.warns(RuntimeWarning, match=r"cannot read .*not yours"):
+        assert cache.get("key") is None
+    assert cache.directory is None
+    cache.put("key", b"object")
+    cache.clear()
+
+
+def test_a_link_may_be_the_root_but_not_to_a_file(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(real)
+    cache = DiskCache(tmp_path / "link")
+    cache.put("key", b"object")
+    assert cache.get("key") == b"object"
+    file = tmp_path / "file"
+    file.write_text("")
+    (real / "objects-2").symlink_to(file)
+    with pytest.warns(RuntimeWarning, match="no compiled kernels on disk"):
+        assert DiskCache(file).directory is None
+
+
+@pytest.mark.parametrize(
+    "platform, variable, place",
+    [
+        ("win32", "LOCALAPPDATA", "{base}/functrace/cache"),
+        ("linux", "XDG_CACHE_HOME", "{base}/functrace"),
+        ("darwin", "HOME", "{base}/Library/Caches/functrace"),
+    ],
+)
+def test_each_platform_has_its_directory(
+    platform: str, variable: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.setenv(variable, str(tmp_path))
+    with config.override(cache_dir=None):
+        assert default_directory() == Path(place.format(base=tmp_path))

@@ -324,3 +324,24 @@ def test_boolean_folds() -> None:
         return [fold.bind(x, axes=(k,)) for fold in folds for k in (0, 1)]
 
     check(fun, x)
+
+
+@pytest.mark.parametrize("n", [5, 520, 1300])
+def test_heavy_expressions_of_strided_operands(n: int) -> None:
+    x, y = normal(7, n), normal(n, 7)
+
+    def fun(x: Any, y: Any) -> list[Any]:
+        odd = exp(slice_in_dim(x, 0, n, 2, axis=1))
+        back = exp(rev(x, (1,)))
+        crossed = exp(add(transpose(y, (1, 0)), x))
+        return [
+            odd,
+            back,
+            reduce_sum(odd, (1,)),
+            reduce_sum(exp(transpose(x, (1, 0))), (1,)),
+            reduce_sum(crossed, (0,)),
+            reduce_sum(exp(rev(mul(x, 0.5), (0, 1))), (1,)),
+            reduce_max(exp(neg(rev(y, (0, 1)))), (0,)),
+        ]
+
+    check(fun, x, y, rtol=1e-10)

@@ -1,0 +1,162 @@
+"""What happens at one point of a loop group: reading operands, computing, storing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from functrace.compiler.builder import ArrayRef, Builder, Index
+from functrace.compiler.codegen import KernelMaker, op_cost
+from functrace.compiler.kernel import I64, Value
+from functrace.compiler.plan import Array, Group, Memory, Number, Op, Operand, Read
+from functrace.compiler.schedule import (
+    STATIC_EXTENT,
+    Access,
+    Schedule,
+    read_key,
+    store_key,
+)
+from functrace.core.lowering import Indexed
+
+__all__ = ["BLOCK", "FEW", "LIGHT", "Point", "PointMaker", "plus"]
+
+#: Element expressions up to this cost are written out several times, to run in lanes.
+LIGHT = 8
+#: How many elements of a line go through local arrays at once.
+BLOCK = 512
+#: What tells the printer that a loop has few iterations.
+FEW = 1
+
+Point = tuple[Value, ...]
+
+
+def plus(b: Builder, first: Index, i: Value) -> Value:
+    """Return ``first + i``, which is i when first is 0."""
+    return i if isinstance(first, int) and first == 0 else b.add(b._index(first), i)
+
+
+class PointMaker(KernelMaker):
+    """A kernel of a loop group, and its accesses as arrays indexed by the loops."""
+
+    def __init__(self, group: Group, plan: Schedule, memory: Memory) -> None:
+        super().__init__(group, memory)
+        self.plan = plan
+        self._extents: dict[int, Index] = {}
+        self.places = {k: self.place(a) for k, a in plan.accesses.items()}
+        self.indexed_refs: dict[tuple[Op, int], ArrayRef] = {}
+        self.indexed_shapes = {
+            op: self.shapes(op) for op in group.ops if isinstance(op.lowering, Indexed)
+        }
+        self.enter(group.parts[0])
+
+    def enter(self, part: Group) -> None:
+        """Go on to a phase of the group."""
+        self.part = part
+        self.part_cost = sum(map(op_cost, part.body))
+
+    def place(self, access: Access) -> ArrayRef:
+        """Return an access as an array indexed by the loops."""
+        memory = self.buffer(access.array)
+        inner = self.innermost()
+        strides = [self.stride(s, i == inner) for i, s in enumerate(access.strides)]
+        return ArrayRef(memory, [0] * len(strides), strides, self.offset(access.offset))
+
+    def trips(self, loop: int) -> Index:
+        """Return the extent of a loop."""
+        if loop not in self._extents:
+            self._extents[loop] = self.extent(self.plan.loops[loop].extent, STATIC_EXTENT)
+        return self._extents[loop]
+
+    def innermost(self) -> int:
+        """Return which loop runs along memory."""
+        loops = self.plan.loops
+        if self.plan.style == "columns":
+            return max(i for i, x in enumerate(loops) if not x.reduced)
+        return len(loops) - 1
+
+    # --- one point ---
+
+    def shapes(self, op: Op) -> tuple[list[list[Value]], list[Value]]:
+        """Return the extents an indexed rule may ask for, and note how it reads its operands."""
+        ins = []
+        for k, x in enumerate(op.operands):
+            if isinstance(x, Read):
+                ref = self.array_ref(x)
+                self.indexed_refs[op, k] = ref
+                ins.append(list(ref.shape))
+            else:
+                ins.append([self.number(n) for n in x.shape])
+        return ins, [self.number(n) for n in op.outs[0].shape]
+
+    def evaluate(self, ops: Sequence[Op], at: Point, env: dict[Any, Value], kept: bool) -> None:
+        """Compute operations at one point of the loops; ``env`` holds what is known there."""
+        space = self.part.kept if kept else self.part.space
+        for op in ops:
+            if isinstance(op.lowering, Indexed):
+                value = self.pull(op, at, kept)
+            else:
+                values = [self.value(x, space, at, env) for x in op.operands]
+                value = op.lowering.rule(self.b, *values, **op.params)  # type: ignore[union-attr]
+            self.note_sites(op)
+            env[op.outs[0]] = value
+
+    def value(
+        self, operand: Operand, space: tuple[int, ...], at: Point, env: dict[Any, Value]
+    ) -> Value:
+        if isinstance(operand, Number):
+            return self.b.const(operand.value, operand.dtype)
+        made = env.get(operand.array)
+        if made is not None:
+            return made
+        key = read_key(operand, space)
+        loaded = env.get(key)
+        if loaded is None:
+            loaded = env[key] = self.places[key].load(at)
+        return loaded
+
+    def pull(self, op: Op, at: Point, kept: bool) -> Value:
+        """Compute an indexed operation at one point."""
+        b, rule = self.b, op.lowering
+        assert isinstance(rule, Indexed)
+        by_axis = {x.axes[0]: i for x, i in zip(self.plan.loops, at)}
+        axes = [a for a in range(len(self.part.space)) if not (kept and a in self.part.axes)]
+        points = iter([by_axis[a] for a in axes])
+        zero = b.const(0, I64)
+        index = tuple(zero if n == 1 else next(points) for n in op.outs[0].shape)
+        ins, out = self.indexed_shapes[op]
+        operands = [self.reader(op, k, x) for k, x in enumerate(op.operands)]
+        with b.extents(ins, out):
+            result: Value = rule.pull(b, index, operands, op.avals_in, op.avals_out[0], **op.params)
+        return result
+
+    def reader(self, op: Op, k: int, operand: Operand) -> Callable[[Sequence[Index]], Value]:
+        if isinstance(operand, Number):
+            constant = operand
+            return lambda index: self.b.const(constant.value, constant.dtype)
+        return self.indexed_refs[op, k].load
+
+    def store(self, arrays: Sequence[Array], at: Point, env: dict[Any, Value]) -> None:
+        for array in arrays:
+            self.places[store_key(array)].store(at, env[array])
+
+    def stored(self, ops: Sequence[Op]) -> list[Array]:
+        made = {a for op in ops for a in op.outs}
+        return [a for a in self.part.stores if a in made]
+
+    def nest(self, first: int, last: int, at: Point, body: Callable[[Point], None]) -> None:
+        """Run ``body`` over loops ``first`` to ``last - 1``; loop 0 is the outer range."""
+        if first == last:
+            body(at)
+            return
+        lo, hi = (self.b.lo, self.b.hi) if first == 0 else (0, self.trips(first))
+        outer = self.holds_loops(first)
+        self.loop(lo, hi, lambda i: self.nest(first + 1, last, (*at, i), body), outer)
+
+    def loop(self, lo: Index, hi: Index, body: Callable[[Value], None], few: bool = False) -> None:
+        """Emit a loop; one of few iterations, or of a tiny program, is not worth SIMD code."""
+        lanes = FEW if few or self.plan.tiny else 0
+        self.b._for(lo, hi, (), lambda i: body(i) or (), 1, lanes)  # type: ignore[func-returns-value]
+
+    def holds_loops(self, level: int) -> bool:
+        """Whether a loop still holds another one when LLVM has unrolled what is static."""
+        return any(not x.static for x in self.plan.loops[level + 1 :])

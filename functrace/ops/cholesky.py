@@ -1,0 +1,90 @@
+"""cholesky: the triangle L with ``a = L L^H``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from functrace.core.aval import ShapedArray, dtype_of
+from functrace.core.lowering import Call, Place, Routines
+from functrace.core.trace import Primitive
+from functrace.ops.arithmetic import add, mul, sub
+from functrace.ops.matrices import (
+    adjoint,
+    as_hermitian,
+    batch_first,
+    batch_size,
+    check_matrices,
+    letter,
+    matmul,
+    on_diagonal,
+    tril,
+)
+from functrace.ops.nests import for_each
+from functrace.ops.triangular import triangular_solve
+
+__all__ = ["cholesky", "symmetrized"]
+
+cholesky_p = Primitive("cholesky", not_linear="it is not linear")
+cholesky_p.def_impl(lambda a: np.linalg.cholesky(a))
+
+
+@cholesky_p.def_abstract_eval
+def _cholesky_type(a: ShapedArray) -> ShapedArray:
+    check_matrices("cholesky", a, square=True)
+    return ShapedArray(a.shape, a.dtype)
+
+
+@cholesky_p.def_jvp_each
+def _cholesky_jvp(t: Any, out: Any, a: Any) -> Any:
+    # dL = L phi(L^-1 da L^-H), phi: the lower triangle with half the diagonal. (Murray 2016)
+    x = triangular_solve(out, as_hermitian(t), left_side=True, lower=True)
+    x = triangular_solve(out, x, lower=True, transpose_a=True, conjugate_a=True)
+    return matmul(out, sub(tril(x), mul(on_diagonal(x), 0.5)))
+
+
+@cholesky_p.def_batching
+def _cholesky_batching(size: int, args: Sequence[Any], dims: Sequence[Any]) -> Any:
+    return cholesky_p.bind(*batch_first(size, args, dims)), 0
+
+
+def _cholesky_plan(
+    avals_in: Sequence[ShapedArray], avals_out: Sequence[ShapedArray], integer: np.dtype[Any]
+) -> Any:
+    (a,) = avals_in
+    n = a.shape[-1]
+
+    def fill(b: Any, ins: Any, outs: Any, scratch: Any) -> None:
+        (x,), (out,) = ins, outs
+        zero = b.const(0, out.dtype)
+
+        def row(index: tuple[Any, ...]) -> None:
+            i = index[-1]
+            b.loop(0, b.add(i, 1), lambda j: out.store((*index, j), x.load((*index, j))))
+            b.loop(b.add(i, 1), x.shape[-1], lambda j: out.store((*index, j), zero))
+
+        for_each(b, out.shape[:-1], row)
+
+    # The lower triangle is LAPACK's upper one, of the transposed matrix U^H U; L is U^T.
+    place = (Place("out", 0), max(n, 1), "info")
+    work = max(1, n * n * n // 3)
+    call = Call(letter(a.dtype) + "potrf", ("U", n, *place), batch_size(a), 0, work)
+    return [], [fill, call] if a.size else [fill]
+
+
+cholesky_p.def_lowering(Routines(_cholesky_plan))
+
+
+def symmetrized(x: Any) -> Any:
+    """Return the mean of a matrix and its adjoint."""
+    return mul(add(x, adjoint(x)), dtype_of(x).type(0.5))
+
+
+def cholesky(x: Any, *, symmetrize_input: bool = True) -> Any:
+    """Lower triangle L with ``x = L L^H``, for Hermitian positive definite ``x``.
+
+    Without ``symmetrize_input`` the lower triangle of ``x`` alone is read, as in NumPy.
+    """
+    return cholesky_p.bind(symmetrized(x) if symmetrize_input else x)

@@ -1,0 +1,213 @@
+"""triangular_solve: linear systems whose matrix is a triangle."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from functrace.core.aval import ShapedArray, dtype_of, shape_of
+from functrace.core.lowering import Call, Place, Routines
+from functrace.core.trace import Primitive
+from functrace.errors import ShapeError, compose
+from functrace.ops.arithmetic import neg
+from functrace.ops.complexes import conj
+from functrace.ops.matrices import (
+    batch_first,
+    batch_size,
+    check_matrices,
+    letter,
+    matmul,
+    swap,
+    tril,
+    triu,
+)
+from functrace.ops.nests import for_each
+from functrace.ops.structural import move_axis, reshape
+
+__all__ = ["triangular_solve"]
+
+triangular_solve_p = Primitive("triangular_solve")
+
+
+@functools.cache
+def _trsm(dtype: np.dtype[Any]) -> Any:
+    """Return BLAS's function; SciPy is imported when the first is used."""
+    import scipy.linalg.blas
+
+    return getattr(scipy.linalg.blas, letter(dtype) + "trsm")
+
+
+@triangular_solve_p.def_impl
+def _triangular_solve_impl(
+    a: Any,
+    b: Any,
+    *,
+    left_side: bool,
+    lower: bool,
+    transpose_a: bool,
+    conjugate_a: bool,
+    unit_diagonal: bool,
+) -> Any:
+    out = np.array(b, order="C")
+    if not out.size:
+        return out
+    # In BLAS's order of elements each matrix is its own transpose.
+    trans = (2 if conjugate_a else 1) if transpose_a else 0
+    solve = _trsm(out.dtype)
+    for index in np.ndindex(out.shape[:-2]):
+        out[index] = solve(
+            1.0, a[index].T, out[index].T, left_side, not lower, trans, unit_diagonal, 1
+        ).T
+    return out
+
+
+@triangular_solve_p.def_abstract_eval
+def _triangular_solve_type(
+    a: ShapedArray, b: ShapedArray, *, left_side: bool, **params: Any
+) -> ShapedArray:
+    check_matrices("triangular_solve", a, b, square=True)
+    if b.shape[-2 if left_side else -1] != a.shape[-1]:
+        raise ShapeError(
+            compose(
+                f"triangular_solve got a of type {a} and b of type {b}.",
+                f"they must agree in the {'rows' if left_side else 'columns'} of b.",
+            )
+        )
+    return ShapedArray(b.shape, b.dtype)
+
+
+def _triangular_solve_jvp_a(
+    t: Any,
+    out: Any,
+    a: Any,
+    b: Any,
+    *,
+    left_side: bool,
+    lower: bool,
+    transpose_a: bool,
+    conjugate_a: bool,
+    unit_diagonal: bool,
+) -> Any:
+    # op(a) x = b, so op(a) dx = -op(da) x: what isn't read of a has no part in it.
+    k = int(unit_diagonal)
+    t = tril(t, -k) if lower else triu(t, k)
+    t = conj(t) if conjugate_a else t
+    t = swap(t) if transpose_a else t
+    moved = matmul(t, out) if left_side else matmul(out, t)
+    params = {"left_side": left_side, "lower": lower, "transpose_a": transpose_a}
+    rest = {"conjugate_a": conjugate_a, "unit_diagonal": unit_diagonal}
+    return neg(triangular_solve_p.bind(a, moved, **params, **rest))
+
+
+triangular_solve_p.def_jvp_each(
+    _triangular_solve_jvp_a,
+    lambda t, out, a, b, **params: triangular_solve_p.bind(a, t, **params),
+)
+
+
+@triangular_solve_p.def_transpose
+def _triangular_solve_transpose(
+    ct: Any, a: Any, b: Any, *, transpose_a: bool, conjugate_a: bool, **params: Any
+) -> Any:
+    return [
+        None,
+        triangular_solve(
+            a, ct, transpose_a=not transpose_a, conjugate_a=conjugate_a, **params
+        ),
+    ]
+
+
+@triangular_solve_p.def_batching
+def _triangular_solve_batching(
+    size: int, args: Sequence[Any], dims: Sequence[Any], *, left_side: bool, **params: Any
+) -> Any:
+    params["left_side"] = left_side
+    (a, b), (da, db) = args, dims
+    if da is not None:
+        return triangular_solve_p.bind(*batch_first(size, args, dims), **params), 0
+    # One matrix for all lanes: they are more columns (rows, on the other side).
+    b, back = fold_lanes(b, db, left_side)
+    return back(triangular_solve_p.bind(a, b, **params)), len(shape_of(a)) - 2
+
+
+def fold_lanes(b: Any, dim: int, left_side: bool = True) -> tuple[Any, Any]:
+    """Return right sides whose lanes stand beside each other, and how to take them apart.
+
+    What ``back`` returns has its lanes before the last two axes.
+    """
+    n = len(shape_of(b)) - 1
+    if not left_side:
+        b = move_axis(b, dim, n - 2)
+        shape = shape_of(b)
+        flat = (*shape[:-3], shape[-3] * shape[-2], shape[-1])
+        return reshape(b, flat), lambda x: reshape(x, shape)
+    b = move_axis(b, dim, n - 1)
+    shape = shape_of(b)
+    flat = (*shape[:-2], shape[-2] * shape[-1])
+    return reshape(b, flat), lambda x: move_axis(reshape(x, shape), n - 1, n - 2)
+
+
+def _triangular_solve_plan(
+    avals_in: Sequence[ShapedArray],
+    avals_out: Sequence[ShapedArray],
+    integer: np.dtype[Any],
+    *,
+    left_side: bool,
+    lower: bool,
+    transpose_a: bool,
+    conjugate_a: bool,
+    unit_diagonal: bool,
+) -> Any:
+    (a, b), (out,) = avals_in, avals_out
+    m, n = b.shape[-2:]
+    k = max(a.shape[-1], 1)
+
+    def copy(b: Any, ins: Any, outs: Any, scratch: Any) -> None:
+        for_each(b, outs[0].shape, lambda i: outs[0].store(i, ins[1].load(i)))
+
+    # In BLAS's order of elements each matrix is its own transpose.
+    trans = ("C" if conjugate_a else "T") if transpose_a else "N"
+    flags = ("R" if left_side else "L", "U" if lower else "L", trans, "U" if unit_diagonal else "N")
+    places = (Place("in", 0), k, Place("out", 0), max(n, 1))
+    call = Call(
+        letter(out.dtype) + "trsm",
+        (*flags, n, m, "one", *places),
+        batch_size(out),
+        work=max(1, m * n * k // 2),
+    )
+    return [], [copy, call] if b.size else [copy]
+
+
+triangular_solve_p.def_lowering(Routines(_triangular_solve_plan))
+
+
+def triangular_solve(
+    a: Any,
+    b: Any,
+    *,
+    left_side: bool = False,
+    lower: bool = False,
+    transpose_a: bool = False,
+    conjugate_a: bool = False,
+    unit_diagonal: bool = False,
+) -> Any:
+    """Solve ``op(a) x = b``, or ``x op(a) = b``, for triangular ``a``; the rest of it isn't read.
+
+    A zero on the diagonal gives infinities.
+    """
+    if dtype_of(a).kind != "c":
+        conjugate_a = False
+    if conjugate_a and not transpose_a:
+        a, conjugate_a = conj(a), False
+    return triangular_solve_p.bind(
+        a,
+        b,
+        left_side=left_side,
+        lower=lower,
+        transpose_a=transpose_a,
+        conjugate_a=conjugate_a,
+        unit_diagonal=unit_diagonal,
+    )

@@ -1,0 +1,121 @@
+"""Samples of factorisations: well-conditioned matrices, batches, 1x1, empty; references NumPy's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from samples import Sample, normal, samples
+
+Samples = Iterator[Sample]
+DType = np.dtype[Any]
+SQUARE = [(3, 3), (1, 1), (2, 3, 3), (0, 2, 2), (0, 0)]
+
+
+def well(rng: np.random.Generator, dtype: DType, shape: tuple[int, ...]) -> Any:
+    """Return matrices with singular values between about 1 and 5, spread apart."""
+    x = np.asarray(normal(rng, dtype, shape)) * 0.3
+    k = min(shape[-2:])
+    x[..., np.arange(k), np.arange(k)] += 2 + np.arange(k)
+    return x.astype(dtype)
+
+
+def definite(rng: np.random.Generator, dtype: DType, shape: tuple[int, ...]) -> Any:
+    x = well(rng, dtype, shape)
+    return (x @ np.conj(np.swapaxes(x, -1, -2))).astype(dtype)
+
+
+def _each(a: Any, core: int, outs: int, function: Any) -> Any:
+    """Apply a function of one matrix to each of a batch."""
+    found = [function(a[i]) for i in np.ndindex(a.shape[:-core])]
+    return [np.stack([f[k] for f in found]).reshape(*a.shape[:-core], *found[0][k].shape)
+            for k in range(outs)]
+
+
+# --- triangles ---------------------------------------------------------------------------------
+
+
+def _solve_triangle(a: Any, b: Any, *, left_side: bool, lower: bool, transpose_a: bool,
+                    conjugate_a: bool, unit_diagonal: bool) -> Any:
+    a = np.tril(a) if lower else np.triu(a)
+    if unit_diagonal:
+        k = np.arange(a.shape[-1])
+        a[..., k, k] = 1
+    a = np.conj(a) if conjugate_a else a
+    a = np.swapaxes(a, -1, -2) if transpose_a else a
+    if left_side:
+        return np.linalg.solve(a, b)
+    return np.swapaxes(np.linalg.solve(np.swapaxes(a, -1, -2), np.swapaxes(b, -1, -2)), -1, -2)
+
+
+@samples("triangular_solve", dtypes="fc", reference=_solve_triangle)
+def _triangular_solve(rng: np.random.Generator, dtype: DType) -> Samples:
+    for flags in range(16):
+        left, lower, trans, unit = (bool(flags >> k & 1) for k in range(4))
+        params = {
+            "left_side": left,
+            "lower": lower,
+            "transpose_a": trans,
+            "conjugate_a": trans and dtype.kind == "c" and unit,
+            "unit_diagonal": unit,
+        }
+        shapes = [((3, 3), (3, 2)), ((2, 3, 3), (2, 3, 1)), ((1, 1), (1, 2)), ((0, 2, 2), (0, 2, 2)),
+                  ((2, 2), (2, 0)), ((0, 0), (0, 2))]
+        for a_shape, b_shape in shapes if flags in (0, 15) else shapes[:1]:
+            b = normal(rng, dtype, b_shape)
+            b = b if left else np.swapaxes(b, -1, -2).copy()
+            yield Sample((well(rng, dtype, a_shape), b), params, ulp=256, tol=8)
+
+
+@samples("cholesky", dtypes="fc", reference=np.linalg.cholesky)
+def _cholesky(rng: np.random.Generator, dtype: DType) -> Samples:
+    for shape in SQUARE:
+        yield Sample((definite(rng, dtype, shape),), ulp=256, tol=8)
+
+
+# --- lu ----------------------------------------------------------------------------------------
+
+
+def _lu_slowly(a: Any, *, check: bool) -> Any:
+    """Gauss's elimination with the largest pivot, one matrix at a time."""
+    *batch, m, n = a.shape
+    out, k = np.array(a), min(m, n)
+    pivots = np.zeros((*batch, k), np.int32)
+    orders = np.zeros((*batch, m), np.int32) + np.arange(m, dtype=np.int32)
+    for index in np.ndindex(*batch):
+        x, order = out[index], orders[index]
+        for i in range(k):
+            size = np.abs(x[i:, i].real) + np.abs(x[i:, i].imag)
+            p = i + int(np.argmax(size))
+            pivots[index][i] = p
+            x[[i, p]], order[[i, p]] = x[[p, i]], order[[p, i]]
+            x[i + 1 :, i] /= x[i, i]
+            x[i + 1 :, i + 1 :] -= np.outer(x[i + 1 :, i], x[i, i + 1 :])
+    return [out, pivots, orders]
+
+
+@samples("lu", dtypes="fc", reference=_lu_slowly)
+def _lu(rng: np.random.Generator, dtype: DType) -> Samples:
+    for shape in [*SQUARE, (3, 2), (2, 3), (2, 4, 2), (2, 0), (0, 2)]:
+        a = well(rng, dtype, shape)[..., ::-1, :].copy()
+        yield Sample((a,), {"check": False}, ulp=256, tol=8)
+    yield Sample((well(rng, dtype, (3, 3)),), {"check": True}, ulp=256, tol=8)
+
+
+def _exchange(pivots: Any, *, permutation_size: int) -> Any:
+    out = np.zeros((*pivots.shape[:-1], permutation_size), np.int32)
+    for index in np.ndindex(pivots.shape[:-1]):
+        order = list(range(permutation_size))
+        for i, j in enumerate(pivots[index]):
+            order[i], order[j] = order[j], order[i]
+        out[index] = order
+    return out
+
+
+@samples("lu_pivots_to_permutation", dtypes="int32", reference=_exchange)
+def _permutation(rng: np.random.Generator, dtype: DType) -> Samples:
+    for pivots, size in [([2, 1, 3], 4), ([[1, 1], [0, 1]], 2), ([], 0), ([], 2)]:
+        x = np.array(pivots, dtype)
+        yield Sample((x,), {"permutation_size": size}, lanes=[(x,), (x,)])
