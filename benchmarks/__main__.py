@@ -1,4 +1,4 @@
-"""Run benchmark suites: ``python -m benchmarks [--list] [--only SUITE or part of a case's name]``."""
+"""Run benchmark suites: ``python -m benchmarks [--list] [--only SUITE or part of a name]``."""
 
 from __future__ import annotations
 

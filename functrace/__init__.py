@@ -1,6 +1,7 @@
 """Composable grad, vjp, jvp, vmap and jit over plain NumPy, compiled to native kernels."""
 
 from functrace import core as core
+from functrace import debug as debug
 from functrace import errors as errors
 from functrace import lax as lax
 from functrace import nn as nn

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-__all__ = ["Config", "config"]
+__all__ = ["Config", "config", "on_change"]
+
+_listeners: dict[str, list[Callable[[], None]]] = {}
+
+
+def on_change(name: str, listener: Callable[[], None]) -> None:
+    """Have ``listener`` called, for the life of the process, after a setting takes a new value."""
+    _listeners.setdefault(name, []).append(listener)
 
 
 def _flag(name: str, default: bool) -> bool:
@@ -32,7 +39,7 @@ class Config:
         disable_jit: run jitted functions as Python (``FUNCTRACE_DISABLE_JIT``).
         full_tracebacks: keep functrace's own frames (``FUNCTRACE_FULL_TRACEBACKS``).
         threads: most threads a program may use; None is every CPU the process may run on
-            (``FUNCTRACE_THREADS``).
+            (``FUNCTRACE_THREADS``). Programs follow a change at once; their bits never do.
         backend: ``"llvm"`` emits kernels directly; ``"numba"`` compiles their printed Numba
             source instead; ``"python"`` runs that source as it stands (``FUNCTRACE_BACKEND``).
         cache_dir: where compiled kernels are kept; None is the user's cache directory
@@ -75,10 +82,15 @@ class Config:
         """Set one setting by name; JAX's own names (``jax_enable_x64``, ...) change nothing."""
         if name.startswith("jax_"):
             return
-        if name not in {f.name for f in fields(self)}:
-            known = ", ".join(f.name for f in fields(self))
-            raise AttributeError(f"config has no setting {name!r}. Try: one of {known}.")
         setattr(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in (known := [f.name for f in fields(self)]):
+            raise AttributeError(f"config has no setting {name!r}. Try: one of {', '.join(known)}.")
+        changed = getattr(self, name) != value
+        object.__setattr__(self, name, value)
+        for listener in _listeners.get(name, ()) if changed else ():
+            listener()
 
     @contextlib.contextmanager
     def override(self, **settings: Any) -> Iterator[Config]:

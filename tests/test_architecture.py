@@ -35,7 +35,8 @@ OPS_ORDER = [
     "transcendental", "special",
     "reductions", "gather_numpy", "indexing", "scatter", "dynamic", "cumulative",
     "sort_kernels", "sorting",
-    "contraction", "matrices", "triangular", "cholesky", "lu",
+    "contraction", "matrices", "small_matrices", "triangular", "cholesky", "lu", "solve", "qr",
+    "eigen", "svd",
     "convolution", "windows", "dispatch", "promotion", "operators",
 ]  # fmt: skip
 
@@ -105,9 +106,10 @@ def test_importing_functrace_imports_no_compiler_library() -> None:
 
 
 PUBLIC = [
-    "functrace", "functrace.numpy", "functrace.numpy.linalg", "functrace.lax", "functrace.nn",
-    "functrace.nn.initializers", "functrace.scipy.special", "functrace.tree",
-    "functrace.tree_util", "functrace.test_util", "functrace.errors",
+    "functrace", "functrace.numpy", "functrace.numpy.linalg", "functrace.lax",
+    "functrace.lax.linalg", "functrace.nn", "functrace.nn.initializers",
+    "functrace.scipy.special", "functrace.scipy.linalg", "functrace.tree",
+    "functrace.tree_util", "functrace.test_util", "functrace.errors", "functrace.debug",
 ]  # fmt: skip
 
 

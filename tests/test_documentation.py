@@ -63,3 +63,26 @@ def test_adding_a_primitive() -> None:
         np.testing.assert_allclose(functrace.vmap(softsign)(x), softsign(x))
     finally:
         PRIMITIVES.pop("softsign", None)
+
+
+def named_files(document: str) -> list[str]:
+    """The files and folders a document names in backticks, with ``{a,b}`` written out."""
+    text = (ROOT / document).read_text()
+    found = []
+    for line in text.splitlines():
+        folder = ""
+        for name in re.findall(r"`([\w/{},.-]+)`", line):
+            if name.endswith(".py") and "/" not in name and folder:
+                name = folder + name
+            if re.match(r"(functrace|tests|examples|benchmarks|\.ci)/", name):
+                folder = name[: name.rindex("/") + 1]
+                inside = re.search(r"\{(.*)\}", name)
+                parts = inside.group(1).split(",") if inside else [""]
+                found += [re.sub(r"\{.*\}", part, name) for part in parts]
+    return found
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_named_files_exist(document: str) -> None:
+    missing = [name for name in named_files(document) if not (ROOT / name).exists()]
+    assert not missing

@@ -215,3 +215,18 @@ def test_caches_can_be_looked_at_and_emptied() -> None:
     f.clear_cache()
     assert_array_equal(f(X), first)
     assert ft.cache_info().disk_hits + ft.cache_info().compiled >= 1
+
+
+WEIGHTS = np.ones(3)
+
+
+def test_captured_arrays_are_named_as_the_function_sees_them() -> None:
+    held = {"w": np.ones(3)}
+    for f, name, array in [
+        (ft.jit(lambda x: x * WEIGHTS), "'WEIGHTS'", WEIGHTS),
+        (ft.jit(lambda x: x * held["w"]), "\\(unnamed\\)", held["w"]),
+    ]:
+        f(X)
+        array[0] += 1.0
+        with pytest.raises(ft.errors.CapturedArrayChangedError, match=name):
+            f(X)

@@ -120,9 +120,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
         "as many as named",
     ),
     "window order": (
-        lambda x: gather(
-            M, I1, windows(offset_dims=(1, 0), collapsed_slice_dims=()), (1, 3)
-        ),
+        lambda x: gather(M, I1, windows(offset_dims=(1, 0), collapsed_slice_dims=()), (1, 3)),
         ShapeError,
         "named in order",
     ),

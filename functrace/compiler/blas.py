@@ -1,4 +1,4 @@
-"""A BLAS and LAPACK of our own, and matrix products by it: found, loaded privately, and called from steps.
+"""A BLAS and LAPACK of our own: found, loaded privately, and called from steps.
 
 The library is the `scipy-openblas64` wheel's, loaded beside whatever NumPy and SciPy use and held
 to one thread, so that a product's bits depend on nothing but its operands: large products are split

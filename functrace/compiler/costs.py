@@ -3,7 +3,8 @@
 Counts, not estimates of time. An addition, multiplication, division, square root, rounding, sign
 change or minimum of floats is one operation; a complex one is what it expands to; comparisons,
 casts and integers are none. A call of `exp`, `sin` and the like is one transcendental. Bytes are
-what a step reads and writes of arrays, each element once, whether a cache has it or not.
+what a step reads and writes of arrays, each element once, whether a cache has it or not. What
+LAPACK computes inside of a factorisation isn't counted.
 """
 
 from __future__ import annotations

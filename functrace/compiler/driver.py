@@ -21,7 +21,7 @@ from functrace.compiler.memory_ir import MEMORY_ENTRIES, MEMORY_SYMBOLS
 from functrace.compiler.numpy_abi import layout_is_known, memory_handler, numpy_api
 from functrace.compiler.pool_ir import POOL_SYMBOLS
 from functrace.compiler.signal_ir import SIGNAL_SYMBOLS
-from functrace.config import config
+from functrace.config import config, on_change
 
 __all__ = ["Driver", "driver", "portable_calls", "thread_limit"]
 
@@ -83,6 +83,7 @@ class Driver:
             addresses["ft_pool_started"]
         )
         self._watch: Callable[[], None] = ctypes.PYFUNCTYPE(None)(addresses["ft_watch_interrupts"])
+        on_change("threads", lambda: self.limit_helpers(thread_limit() - 1))
         self.step_functions = {name: addresses[name] for name in _STEP_ENTRIES}
         self.api = numpy_api() if self.native else {}
         self.api |= memory_handler(addresses.get("ft_memory", 0), self.api)

@@ -70,9 +70,7 @@ class EjectedKernel(KernelPrinter):
 
 
 def _has_fail(region: Region) -> bool:
-    return any(
-        isinstance(s, Fail) or any(map(_has_fail, regions_of(s))) for s in region.stmts
-    )
+    return any(isinstance(s, Fail) or any(map(_has_fail, regions_of(s))) for s in region.stmts)
 
 
 def scalar_functions(kernels: list[Kernel]) -> list[str]:

@@ -219,7 +219,8 @@ class KernelPrinter(_Printer):
                 self.emit(f"buffer{entry.buffer.index} = {at}  # {note}")
         for local in self.kernel.locals:
             count = local.length * (2 if local.dtype.kind == "c" else 1)
-            self.emit(f"local{local.index} = np.empty({count}, np.{stored_dtype(local.dtype).name})")
+            name = stored_dtype(local.dtype).name
+            self.emit(f"local{local.index} = np.empty({count}, np.{name})")
 
     def stmt(self, stmt: Stmt) -> None:
         if isinstance(stmt, Load):

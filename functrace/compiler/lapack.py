@@ -29,9 +29,7 @@ def routine_plan(op: Op) -> tuple[Sequence[Any], Sequence[Any]]:
     return scratch, stages
 
 
-def call_step(
-    call: Call, op: Op, slots: Mapping[Array, int], scratch_slots: Sequence[int]
-) -> Step:
+def call_step(call: Call, op: Op, slots: Mapping[Array, int], scratch_slots: Sequence[int]) -> Step:
     """Return the step that calls a routine for each matrix of a batch."""
     scratch = routine_plan(op)[0]
     kinds: list[str] = []

@@ -25,7 +25,7 @@ from functrace.compiler.kernel import ERROR_SLOT
 from functrace.compiler.placing import Placed
 from functrace.compiler.steps import InputSpec, OutputSpec
 
-__all__ = ["Layout", "address_of", "aligned", "lay_out"]
+__all__ = ["STEP_BYTES", "Layout", "address_of", "aligned", "lay_out"]
 
 _LIST, _TUPLE, _SINGLE = range(3)
 RESULTS = {"list": _LIST, "tuple": _TUPLE, "single": _SINGLE}
@@ -36,6 +36,8 @@ _WHOLE = 1 << 62
 #: More helpers than there will ever be.
 _EVERYBODY = 1 << 32
 _ALIGN = 64
+#: The length of a step's row.
+STEP_BYTES = 64
 #: Room for one scalar of any dtype.
 _CELL = 16
 _FROM_NUMPY: tuple[Header, ...] = (Header.ARRAY_TYPE, Header.NEW_ARRAY, Header.NEW_SCALAR)
@@ -233,7 +235,7 @@ def _add_outputs(rows: _Rows, outputs: Sequence[OutputSpec]) -> int:
 
 
 def _add_steps(rows: _Rows, steps: Sequence[Placed], n_slots: int, helpers: int) -> int:
-    width = 8
+    width = STEP_BYTES // 8
     first = rows.add([0] * (width * len(steps)))
     for k, step in enumerate(steps):
         at = first + width * k

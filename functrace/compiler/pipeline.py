@@ -25,7 +25,7 @@ from functrace.compiler.build import cache_info as kernel_counts
 from functrace.compiler.cache import CacheInfo
 from functrace.compiler.codegen import StepCode, host_step, nest_kernel, op_cost, routine_steps
 from functrace.compiler.codegen_loops import loop_kernels
-from functrace.compiler.costs import Work, group_work
+from functrace.compiler.costs import Work, group_work, kernel_work
 from functrace.compiler.emit_llvm import kernel_module
 from functrace.compiler.emit_numba import kernel_source
 from functrace.compiler.fusion import check_groups, fuse
@@ -296,14 +296,18 @@ class Compiled:
         """Return the work of each step; that of a fold in two steps counts with the first."""
         seen: set[int] = set()
         found = []
-        for code, group in zip(self.compilation.codes, self._step_groups()):
-            new = group is not None and group.index not in seen
+        for code, group in zip(self.compilation.codes, self.step_groups()):
             kernel = code if isinstance(code, StepCode) else None
-            found.append(group_work(group, kernel) if group is not None and new else Work())
-            seen.add(group.index if group is not None else -1)
+            work = Work()
+            if group is not None and group.index not in seen:
+                work = group_work(group, kernel)
+                seen.add(group.index)
+            elif kernel is not None and kernel.group.kind == "nest":
+                work = kernel_work(kernel.kernel, kernel.record, kernel.extent)
+            found.append(work)
         return found
 
-    def _step_groups(self) -> list[Group | None]:
+    def step_groups(self) -> list[Group | None]:
         """Return the group of each step."""
         by_op = {op: group for group in self.compilation.groups for op in group.ops}
         return [

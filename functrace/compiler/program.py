@@ -6,6 +6,8 @@ they read and the rows the driver reads, and it is called with flat arguments th
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +16,7 @@ import numpy as np
 from functrace.compiler.driver import Driver, builtin_allowed, driver, thread_limit
 from functrace.compiler.driver_ir import CELL_BYTES, CELL_STEP_WORD
 from functrace.compiler.kernel import ERROR_SLOT, MAX_DETAILS, status_kind_site
-from functrace.compiler.layout import Layout, address_of, lay_out
+from functrace.compiler.layout import STEP_BYTES, Layout, address_of, lay_out
 from functrace.compiler.placing import Placer
 from functrace.compiler.steps import (
     Copy,
@@ -44,6 +46,9 @@ __all__ = [
     "Window",
     "default_error",
 ]
+
+#: How many runs of no step tell what it takes to ask for one.
+_EMPTY_RUNS = 5
 
 Array = np.ndarray[Any, Any]
 ErrorMaker = Callable[[Step, str, int, tuple[int, ...]], BaseException]
@@ -193,6 +198,31 @@ class Program:
             if out is not result:
                 out[...] = result
 
+    def time_steps(self, *args: Any) -> list[tuple[float, float]]:
+        """Run once, step by step, and return when each began and how long it took, in seconds.
+
+        What it takes to ask for a step from Python is measured too, and taken off.
+        """
+        spans: list[tuple[float, float]] = []
+        runner = self._runner
+
+        def run(frame: int, rows: int, n: int) -> int:
+            asking = math.inf
+            for k in (*(-1,) * _EMPTY_RUNS, *range(n)):
+                start = time.perf_counter()
+                status = runner(frame, rows + STEP_BYTES * max(k, 0), int(k >= 0))
+                took = time.perf_counter() - start
+                if k < 0:
+                    asking = min(asking, took)
+                else:
+                    spans.append((start, max(0.0, took - asking)))
+                if status:
+                    return status
+            return 0
+
+        self._run([self._adapt(k, a) for k, a in enumerate(self._counted(args))], None, run=run)
+        return spans
+
     def as_text(self) -> str:
         """Return the program as readable text: slots, then steps."""
         lines = [f"program: {self.n_slots} slots, arena of {self.arena_bytes} bytes"]
@@ -235,8 +265,16 @@ class Program:
             return None
         return self._run(adapted, None)
 
+    @property
+    def _runner(self) -> Callable[[int, int, int], int]:
+        return self._driver.run if self._has_host else self._driver.run_released
+
     def _run(
-        self, args: Sequence[Array], outs: Sequence[Array | None] | None, result: str | None = None
+        self,
+        args: Sequence[Array],
+        outs: Sequence[Array | None] | None,
+        result: str | None = None,
+        run: Callable[[int, int, int], int] | None = None,
     ) -> Any:
         """Run the steps by way of ctypes: arguments are usable arrays, given outputs are used."""
         layout = self._layout
@@ -255,8 +293,7 @@ class Program:
                 frame[output.slot] = address_of(made[-1])
         cell = np.zeros(CELL_BYTES // 8, np.int64)
         frame[ERROR_SLOT] = address_of(cell)
-        run = self._driver.run if self._has_host else self._driver.run_released
-        status = run(address_of(frame), layout.step_rows, len(self.steps))
+        status = (run or self._runner)(address_of(frame), layout.step_rows, len(self.steps))
         if status:
             self._raiser(status, int(cell[CELL_STEP_WORD]), *cell[:MAX_DETAILS].tolist())
         at = address_of(frame)

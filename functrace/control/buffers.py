@@ -19,7 +19,12 @@ _OVERLAP_WORK = 10_000
 
 
 def leaves_room_for_out(fun: Callable[..., Any]) -> bool:
-    """Whether ``out=`` of the jitted function is jit's: not if ``fun`` itself takes it."""
+    """Whether ``out=`` of the jitted function is jit's: not if ``fun`` itself takes it.
+
+    NumPy's own functions can't use theirs, since nothing traced is written to: there it is jit's.
+    """
+    if isinstance(fun, np.ufunc) or str(getattr(fun, "__module__", "")).split(".")[0] == "numpy":
+        return True
     try:
         parameters = inspect.signature(fun).parameters.values()
     except (TypeError, ValueError):
@@ -106,13 +111,17 @@ def _check_buffer(place: str, leaf: Any, aval: ShapedArray) -> None:
 def _share_elements(a: Any, b: Any) -> bool:
     if not np.may_share_memory(a, b):
         return False
+    work: Any = _OVERLAP_WORK
     try:
-        return bool(np.shares_memory(a, b, max_work=_OVERLAP_WORK))
+        return bool(np.shares_memory(a, b, max_work=work))
     except np.exceptions.TooHardError:
         return False
 
 
-def copy_into(buffers: Sequence[np.ndarray[Any, Any]], results: Sequence[Any]) -> None:
-    """Write results that exist already; for calls that run no program."""
-    for buffer, result in zip(buffers, results, strict=True):
-        np.copyto(buffer, result)
+def copy_into(out: Any, result: Any, name: str) -> None:
+    """Write a result that exists already; for calls that run no program."""
+    leaves, out_tree = tree.flatten(result)
+    arrays = [np.asarray(leaf) for leaf in leaves]
+    buffers = check_buffers(out, out_tree, [ShapedArray(a.shape, a.dtype) for a in arrays], name)
+    for buffer, array in zip(buffers, arrays):
+        np.copyto(buffer, array)

@@ -33,16 +33,24 @@ def explain_miss(fun: Any, key: CallSignature, known: Sequence[CallSignature], m
     if not known:
         if misses:
             return (
-                f"functrace traces {name} again: its traces aren't kept, because it captures a "
-                "value that an outer transformation is tracing, or its cache was cleared."
+                f"functrace traces {name} again: its trace isn't kept, because it captures a "
+                "value that an outer transformation is tracing."
             )
         return f"functrace traces {name} for the first time."
     if key in known:
         return f"functrace traces {name} again: it captures a value being traced."
     # Of equally similar ones the latest.
-    changes = min((_changes(old, key) for old in reversed(known)), key=len)
+    nearest = min(reversed(known), key=lambda old: _distance(old, key))
+    changes = _changes(nearest, key)
     lines = "\n".join(f"  {change}" for change in changes)
     return f"functrace traces {name} again; unlike the most similar of {len(known)}:\n{lines}"
+
+
+def _distance(old: CallSignature, new: CallSignature) -> tuple[bool, int]:
+    """Order signatures by how unlike another they are: structure first, then each property."""
+    pairs = [pair for a, b in zip(old.types, new.types) for pair in zip(a, b)]
+    other = sum(a != b for a, b in pairs) + len(_static_changes(old.statics, new.statics))
+    return old.treedef != new.treedef, other
 
 
 def _changes(old: CallSignature, new: CallSignature) -> list[str]:

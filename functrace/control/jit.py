@@ -27,9 +27,9 @@ from functrace.control.jit_primitive import bind_jit, compiled, is_compiled
 from functrace.control.signature import CallSignature, ReadCall, Statics, read_call
 from functrace.control.stages import Lowered, Traced
 from functrace.core.arguments import argument_leaf, require_callable
-from functrace.core.aval import typeof
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from functrace.core.trace import EVAL, Tracer, state
+from functrace.errors import compose
 from functrace.interpreters.staging import stage
 from functrace.source_info import api_boundary, describe_function
 
@@ -142,9 +142,7 @@ class JitFunction:
         if state.trace is not EVAL:
             refuse_traced_call(name)
         if config.disable_jit:
-            results, out_tree = tree.flatten(self._fun(*args, **kwargs))
-            arrays = [np.asarray(r) for r in results]
-            copy_into(check_buffers(out, out_tree, list(map(typeof, arrays)), name), arrays)
+            copy_into(out, self._fun(*args, **kwargs), name)
             return out
         call = self._read(args, kwargs)
         traced = self._trace(call)
@@ -267,7 +265,8 @@ class JitFunction:
         The module has one function, named like this one, of the arguments that aren't static. Its
         kernels are Numba functions of arrays, its steps plain Python; it runs on one thread. Its
         results are the compiled program's to the bit, except for matrix products large enough for
-        a BLAS: those are ``np.matmul``, whose last bits depend on the BLAS that NumPy has.
+        a BLAS: those are ``np.matmul``, whose last bits depend on the BLAS that NumPy has. Of
+        output containers that Python lacks it returns a tuple of the leaves.
 
         Args:
             path: the file to write, ``*.py``. Large constants go to an ``.npz`` file beside it.
@@ -281,21 +280,31 @@ class JitFunction:
             NotImplementedError: the program calls back into Python, or loops over steps.
 
         Example:
-            >>> import pathlib, tempfile
+            >>> import tempfile
+            >>> import numpy as np
             >>> with tempfile.TemporaryDirectory() as folder:
             ...     path = jit(lambda x: 2.0 * x).eject(folder + "/double.py", np.ones(3))
             ...     "import functrace" in path.read_text()
             False
         """
-        call = self._read(args, kwargs)
+        call, program = self._program_for(args, kwargs)
         traced = self._trace(call)
-        dynamic = [a for i, a in enumerate(args) if i not in self._statics.argnums]
+        dynamic = [None if i in self._statics.argnums else a for i, a in enumerate(args)]
         named = {k: v for k, v in kwargs.items() if k not in self._statics.argnames}
         skipped = [i for i in range(len(args)) if i in self._statics.argnums]
-        program = self._compiled(traced)
         return write_module(
             Path(path), self._fun, program, (dynamic, named), skipped, traced.out_tree
         )
+
+    @api_boundary
+    def _program_for(
+        self, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> tuple[ReadCall, Compiled]:
+        """Return a call taken apart, and its program."""
+        call = self._read(args, kwargs)
+        traced = self._trace(call)
+        traced.captured.check()
+        return call, self._compiled(traced)
 
     def _cache_size(self) -> int:
         return len(self._traces)
@@ -330,7 +339,7 @@ def jit(fun: Any = None, /, **options: Any) -> Any:
         like the output of writable arrays of exactly its shapes and dtypes, writes the results
         there, allocates nothing in the steady state, and returns that tree; when it raises, what
         the arrays hold is unspecified. If ``fun`` has a parameter ``out`` of its own, or takes
-        any keyword, ``out`` is passed on to it.
+        any keyword, ``out`` is passed on to it (NumPy's functions excepted).
 
     Raises:
         TracerBoolConversionError: ``if`` or ``while`` on a traced value; with the line.
@@ -348,7 +357,11 @@ def jit(fun: Any = None, /, **options: Any) -> Any:
         True
     """
     allowed = {
-        "static_argnums", "static_argnames", "donate_argnums", "donate_argnames", "inline",
+        "static_argnums",
+        "static_argnames",
+        "donate_argnums",
+        "donate_argnames",
+        "inline",
         "threads",
     }
     ignored = {"keep_unused", "device", "backend"}
@@ -371,7 +384,10 @@ def _checked_threads(threads: Any) -> int | None:
         return None
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(
-            f"jit got threads={threads!r}.\nTry: a number from 1 on, or None for no limit of its own."
+            compose(
+                f"jit got threads={threads!r}.",
+                then="a number from 1 on, or None for no limit of its own.",
+            )
         )
     return threads
 
@@ -405,5 +421,3 @@ def named_call(fun: Callable[..., Any], *, name: str | None = None) -> Callable[
         return fun(*args, **kwargs) if state.trace is EVAL else inner(*args, **kwargs)
 
     return named
-
-

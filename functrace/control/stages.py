@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from functrace.compiler.pipeline import Compiled
+from functrace.control.buffers import check_buffers
 from functrace.control.jit_primitive import compiled
 from functrace.core.aval import ShapeDtypeStruct
 from functrace.core.jaxpr import ClosedJaxpr
@@ -16,14 +17,13 @@ __all__ = ["CompiledFunction", "Lowered", "Traced"]
 class Traced:
     """A jitted function's jaxpr for one signature."""
 
-    def __init__(
-        self, closed: ClosedJaxpr, out_tree: Any, key: Any, name: str, owner: Any
-    ) -> None:
+    def __init__(self, closed: ClosedJaxpr, out_tree: Any, key: Any, name: str, owner: Any) -> None:
         self.jaxpr = closed
         self.fun_name = name
         self._out_tree = out_tree
         self._key = key
         self._owner = owner
+        self.threads: int | None = owner._threads
 
     @property
     def out_info(self) -> Any:
@@ -49,19 +49,22 @@ class Lowered:
         return self._traced.out_info
 
     def _program(self) -> Compiled:
-        return compiled(self._traced.jaxpr, self._traced.fun_name)
+        return compiled(self._traced.jaxpr, self._traced.fun_name, self._traced.threads)
 
     def as_text(self, stage: str = "jaxpr") -> str:
         """Return one stage of the pipeline as text.
 
         Args:
-            stage: ``jaxpr``, ``simplified``, ``fusion``, ``plan``, ``memory``, ``kernels``,
-                ``numba``, ``llvm`` or another name ``compiler.pipeline`` lists.
+            stage: ``jaxpr``, ``simplified``, ``views``, ``fusion``, ``schedule``, ``memory`` (or
+                ``plan``), ``kernels``, ``program``, ``numba``, ``llvm`` or ``asm``.
+
+        Raises:
+            ValueError: there is no such stage; the message lists them.
         """
         return self._program().as_text(stage)
 
     def cost_analysis(self) -> dict[str, Any]:
-        """Return the counted floating-point operations, bytes and transcendental calls."""
+        """Return counts by name: ``flops``, ``transcendentals``, ``bytes accessed``."""
         return self._program().cost_analysis()
 
     def compile(self) -> CompiledFunction:
@@ -81,11 +84,11 @@ class CompiledFunction:
         return self._program.as_text(stage)
 
     def cost_analysis(self) -> dict[str, Any]:
-        """Return the counted floating-point operations, bytes and transcendental calls."""
+        """Return counts by name: ``flops``, ``transcendentals``, ``bytes accessed``."""
         return self._program.cost_analysis()
 
     def memory_analysis(self) -> dict[str, Any]:
-        """Return the bytes of arguments, outputs, temporaries and constants."""
+        """Return sizes in bytes: argument, output, constant, temp, and their sum at the peak."""
         return self._program.memory_analysis()
 
     @property
@@ -94,12 +97,14 @@ class CompiledFunction:
         return self._traced.out_info
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run it.
+        """Run it; with ``out=``, as the jitted function.
 
         Raises:
             StructureError: the call has another signature than the one it was compiled for.
         """
-        call = self._traced._owner._read(args, kwargs)
+        owner = self._traced._owner
+        out = kwargs.pop("out", None) if owner._takes_out else None
+        call = owner._read(args, kwargs)
         if call.key != self._traced._key:
             wanted = ", ".join(map(str, self._traced.jaxpr.in_avals))
             given = ", ".join(map(str, call.avals))
@@ -111,7 +116,10 @@ class CompiledFunction:
                     "the jitted function itself, which compiles for each.",
                 )
             )
+        if out is not None:
+            out_tree, avals = self._traced._out_tree, self._traced.jaxpr.out_avals
+            buffers = check_buffers(out, out_tree, avals, self._traced.fun_name)
+            self._program.program.run_into(call.leaves, buffers)
+            return out
         outs = self._program(*call.leaves)
         return self._traced._out_tree.unflatten(outs)
-
-

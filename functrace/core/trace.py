@@ -300,10 +300,6 @@ class Tracer:
             )
         )
 
-    def __hash__(self) -> int:
-        return id(self)
-
-
 def _index_text(index: Any) -> str:
     text = ", ".join(map(str, index)) if isinstance(index, tuple) else str(index)
     return text if len(text) < 40 else "..."

@@ -18,7 +18,6 @@ from functrace.core.trace import Primitive, Trace, Tracer, concretization_error,
 from functrace.interpreters.staging import stage
 from functrace.ops.arithmetic import add_p
 from functrace.ops.broadcasting import broadcast_to
-from functrace.ops.creation import zeros_like_aval
 from functrace.ops.operators import ArrayOperators
 from functrace.source_info import current_source
 
@@ -272,19 +271,18 @@ def split_outputs(trace: JVPTrace, outs: Sequence[Any]) -> tuple[list[Any], list
 
 
 def jvp_jaxpr(
-    closed: ClosedJaxpr, nonzero: tuple[bool, ...], instantiate: bool = False
+    closed: ClosedJaxpr, nonzero: tuple[bool, ...]
 ) -> tuple[ClosedJaxpr, tuple[bool, ...]]:
     """Return the jaxpr of primals and nonzero tangents to outs and nonzero out tangents.
 
     Args:
         closed: the jaxpr to differentiate.
         nonzero: which inputs have a tangent.
-        instantiate: give every inexact output a tangent, zeros where there is none.
 
     Returns:
         The new jaxpr, and which outputs have a tangent.
     """
-    key = ("jvp", nonzero, instantiate)
+    key = ("jvp", nonzero)
     known = closed.memo.get(key)
     if known is not None:
         return known  # type: ignore[no-any-return]
@@ -296,11 +294,6 @@ def jvp_jaxpr(
         outs, out_tangents = jvp_flat(
             lambda *xs: eval_jaxpr(closed.jaxpr, closed.consts, *xs), primals, tangents
         )
-        if instantiate:
-            out_tangents = [
-                zeros_like_aval(typeof(o)) if t is None and typeof(o).dtype.kind in "fc" else t
-                for o, t in zip(outs, out_tangents)
-            ]
         found[:] = [t is not None for t in out_tangents]
         return outs + [t for t in out_tangents if t is not None]
 

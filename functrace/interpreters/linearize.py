@@ -35,7 +35,6 @@ from functrace.core.trace import (
 )
 from functrace.interpreters.forward import JVPTrace, split_outputs
 from functrace.interpreters.staging import JaxprTrace, may_change, same_bits
-from functrace.ops.creation import zeros_like_aval
 from functrace.ops.operators import ArrayOperators
 
 ndarray = np.ndarray  # a global name is quicker to look up than an attribute
@@ -45,7 +44,6 @@ __all__ = [
     "LinearProgram",
     "LinearTrace",
     "LinearTracer",
-    "instantiate",
     "linearize_flat",
     "linearize_jaxpr",
 ]
@@ -424,11 +422,6 @@ def linearize_jaxpr(closed: ClosedJaxpr, nonzero: tuple[bool, ...]) -> Linearize
     )
     closed.memo[key] = result
     return result
-
-
-def instantiate(tangent: Any, aval: ShapedArray) -> Any:
-    """Return a tangent, or zeros for a symbolic zero."""
-    return zeros_like_aval(aval) if tangent is None else tangent
 
 
 

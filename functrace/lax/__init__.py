@@ -10,6 +10,7 @@ Example:
     array([2., 3.], dtype=float32)
 """
 
+from functrace.lax import linalg as linalg
 from functrace.lax.contractions import ConvDimensionNumbers as ConvDimensionNumbers
 from functrace.lax.contractions import batch_matmul as batch_matmul
 from functrace.lax.contractions import conv as conv

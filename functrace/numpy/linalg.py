@@ -1,7 +1,6 @@
-"""functrace.numpy.linalg: norms, products and powers of matrices.
+"""functrace.numpy.linalg: factorisations, linear systems, norms, products and powers of matrices.
 
-Factorisations and what is built on them (``solve``, ``inv``, ``svd``, ...) are NumPy's own on plain
-arrays; on traced arrays they raise until their primitives come.
+All but ``eig`` and ``eigvals``, which are for plain arrays only, can be traced.
 """
 
 from __future__ import annotations
@@ -17,6 +16,26 @@ from functrace.numpy.dispatching import (
     normalize_axes,
     numpy_function,
     operand,
+)
+from functrace.numpy.factorizations import (
+    check_square,
+    check_stacked,
+    cholesky,
+    det,
+    eigh,
+    eigvalsh,
+    inv,
+    lstsq,
+    matrices,
+    matrix_rank,
+    pinv,
+    qr,
+    slogdet,
+    solve,
+    svd,
+    svdvals,
+    tensorinv,
+    tensorsolve,
 )
 from functrace.numpy.products import multi_dot
 from functrace.numpy.reductions import fold, max, min, squared_modulus
@@ -112,8 +131,20 @@ def _matrix_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> A
         out = (max if order > 0 else min)(sums, compared, keepdims=True)
         return out if keepdims else structural.squeeze(out, tuple(sorted(axes)))
     if order in (2, -2, "nuc"):
-        raise _later_error(f"norm(ord={order!r})", "it needs singular values.")
+        return _singular_norm(x, order, axes, keepdims)
     raise ValueError("Invalid norm order for matrices.")
+
+
+def _singular_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    """Return the largest or the smallest singular value, or the sum of all."""
+    others = [d for d in range(len(x.shape)) if d not in axes]
+    values = svdvals(structural.transpose(x, (*others, *axes)))
+    last = len(others)
+    if order == "nuc":
+        out = fold(reduce_sum_p, values, (last,), False)
+    else:
+        out = (max if order == 2 else min)(values, last)
+    return structural.expand_dims(out, tuple(sorted(axes))) if keepdims else out
 
 
 @numpy_function(np.linalg.norm)
@@ -122,13 +153,13 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
 
     Args:
         x: the array; of one or two axes when ``axis`` is None and ``ord`` is given.
-        ord: for vectors any number, inf, -inf; for matrices ``"fro"``, 1, -1, inf, -inf.
+        ord: for vectors any number, inf, -inf; for matrices ``"fro"``, ``"nuc"``, 1, -1, 2, -2,
+            inf, -inf.
         axis: an axis of vectors, two axes of matrices, or None for all.
         keepdims: keep the reduced axes, of size 1.
 
     Raises:
         ValueError: there is no such norm.
-        NotImplementedError: a norm of singular values of a traced array.
 
     Example:
         >>> import numpy as np
@@ -170,17 +201,9 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
         np.float64(2.0)
     """
     x = _inexact(x)
-    ndim = _check_matrices(x)
-    return _matrix_norm(x, ord, (ndim - 2, ndim - 1), keepdims)
-
-
-def _check_matrices(x: Any, square: bool = False) -> int:
+    check_stacked(x)
     ndim = len(x.shape)
-    if ndim < 2:
-        raise LinAlgError(f"{ndim}-dimensional array given. Array must be at least two-dimensional")
-    if square and x.shape[-1] != x.shape[-2]:
-        raise LinAlgError("Last 2 dimensions of the array must be square")
-    return ndim
+    return _matrix_norm(x, ord, (ndim - 2, ndim - 1), keepdims)
 
 
 # --- powers and products -----------------------------------------------------------------------
@@ -191,7 +214,7 @@ def matrix_power(a: Any, n: int) -> Any:
     """Square matrices to an integer power, by repeated squaring; as ``numpy.linalg.matrix_power``.
 
     Raises:
-        NotImplementedError: a negative power of a traced array.
+        LinAlgError: a negative power of a matrix without inverse.
 
     Example:
         >>> import numpy as np
@@ -200,12 +223,13 @@ def matrix_power(a: Any, n: int) -> Any:
                [0, 1]])
     """
     x = operand(a)
-    ndim = _check_matrices(x, square=True)
+    check_stacked(x)
+    check_square(x)
     if n < 0:
-        raise _later_error("matrix_power with a negative power", "it needs an inverse.")
+        x, n = inv(x), -n
     if n == 0:
         size = x.shape[-1]
-        return broadcast_to(np.eye(size, dtype=x.dtype), (*x.shape[: ndim - 2], size, size))
+        return broadcast_to(np.eye(size, dtype=x.dtype), (*x.shape[:-2], size, size))
     result = None
     while True:
         if n & 1:
@@ -308,45 +332,52 @@ def matrix_transpose(x: Any, /) -> Any:
     return structural.transpose(x, (*range(ndim - 2), ndim - 1, ndim - 2))
 
 
-# --- factorisations: NumPy's own ---------------------------------------------------------------
+# --- condition ---------------------------------------------------------------------------------
 
 
-def _later_error(name: str, because: str) -> MissingRuleError:
-    return MissingRuleError(
-        compose(
-            f"numpy.linalg.{name} of a traced array.",
-            f"{because} functrace has no primitive for factorisations in this version.",
-            "compute it outside of the transformation, or write it with functrace's functions.",
-        )
-    )
+@numpy_function(np.linalg.cond)
+def cond(x: Any, p: Any = None) -> Any:
+    """Condition number of matrices; as ``numpy.linalg.cond``.
+
+    Args:
+        x: the matrices; square unless ``p`` is None, 2 or -2.
+        p: the order of the norm, as for ``norm``; None: 2.
+
+    Example:
+        >>> import numpy as np
+        >>> cond(np.diag([2.0, 4.0]))
+        np.float64(2.0)
+    """
+    x = matrices(x)
+    if 0 in x.shape:
+        raise LinAlgError("cond is not defined on empty arrays")
+    if p is None or p in (2, -2):
+        s = svdvals(x)
+        first, last = s[..., 0], s[..., -1]
+        return last / first if p == -2 else first / last
+    check_square(x)
+    return matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
+
+
+# --- general eigenvalues: NumPy's own ----------------------------------------------------------
 
 
 def _plain_only(plain: Callable[..., Any]) -> Callable[..., Any]:
     """Return a NumPy function that explains itself on traced arrays."""
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
-        raise _later_error(plain.__name__, "it factorises its operand:")
+        raise MissingRuleError(
+            compose(
+                f"numpy.linalg.{plain.__name__} of a traced array.",
+                "eigenvalues of matrices that aren't Hermitian can't be traced in this version.",
+                "eigh for Hermitian matrices, or compute it outside of the transformation.",
+            )
+        )
 
     refuse.__name__ = plain.__name__
     refuse.__doc__ = f"As ``numpy.linalg.{plain.__name__}``, of plain arrays only."
     return numpy_function(plain)(refuse)
 
 
-cholesky = _plain_only(np.linalg.cholesky)
-cond = _plain_only(np.linalg.cond)
-det = _plain_only(np.linalg.det)
 eig = _plain_only(np.linalg.eig)
-eigh = _plain_only(np.linalg.eigh)
 eigvals = _plain_only(np.linalg.eigvals)
-eigvalsh = _plain_only(np.linalg.eigvalsh)
-inv = _plain_only(np.linalg.inv)
-lstsq = _plain_only(np.linalg.lstsq)
-matrix_rank = _plain_only(np.linalg.matrix_rank)
-pinv = _plain_only(np.linalg.pinv)
-qr = _plain_only(np.linalg.qr)
-slogdet = _plain_only(np.linalg.slogdet)
-solve = _plain_only(np.linalg.solve)
-svd = _plain_only(np.linalg.svd)
-svdvals = _plain_only(np.linalg.svdvals)
-tensorinv = _plain_only(np.linalg.tensorinv)
-tensorsolve = _plain_only(np.linalg.tensorsolve)

@@ -23,6 +23,7 @@ from functrace.ops.matrices import (
     tril,
 )
 from functrace.ops.nests import for_each
+from functrace.ops.small_matrices import SMALL, small_cholesky
 from functrace.ops.triangular import triangular_solve
 
 __all__ = ["cholesky", "symmetrized"]
@@ -55,6 +56,8 @@ def _cholesky_plan(
 ) -> Any:
     (a,) = avals_in
     n = a.shape[-1]
+    if n <= SMALL:
+        return [], [small_cholesky(n)]
 
     def fill(b: Any, ins: Any, outs: Any, scratch: Any) -> None:
         (x,), (out,) = ins, outs
@@ -71,7 +74,7 @@ def _cholesky_plan(
     place = (Place("out", 0), max(n, 1), "info")
     work = max(1, n * n * n // 3)
     call = Call(letter(a.dtype) + "potrf", ("U", n, *place), batch_size(a), 0, work)
-    return [], [fill, call] if a.size else [fill]
+    return [], [fill, call]
 
 
 cholesky_p.def_lowering(Routines(_cholesky_plan))

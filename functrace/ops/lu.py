@@ -29,9 +29,11 @@ from functrace.ops.matrices import (
     triu,
 )
 from functrace.ops.nests import for_each
+from functrace.ops.small_matrices import SMALL, small_lu
+from functrace.ops.sorting import argsort
 from functrace.ops.triangular import triangular_solve
 
-__all__ = ["lu", "lu_pivots_to_permutation", "lu_solve", "permute_rows"]
+__all__ = ["inverse_order", "lu", "lu_pivots_to_permutation", "lu_solve", "permute_rows"]
 
 INT32 = np.dtype(np.int32)
 
@@ -115,6 +117,11 @@ def permute_rows(x: Any, permutation: Any) -> Any:
     return take_along_axis(x, indices, len(shape) - 2, unique=True)
 
 
+def inverse_order(permutation: Any) -> Any:
+    """Return the permutations that undo the given ones."""
+    return argsort(permutation, len(shape_of(permutation)) - 1)
+
+
 # --- lu ----------------------------------------------------------------------------------------
 
 lu_p = Primitive("lu", multiple_results=True, not_linear="it is not linear")
@@ -173,7 +180,9 @@ def _whole_factors(packed: Any) -> tuple[Any, Any]:
     upper = triu(slice(packed, (*start, 0, 0), (*batch, k, n)))
     eye = identity((*batch, m, m), dtype)
     rest = slice(eye, (*start, 0, k), (*batch, m, m))
-    lower = concatenate([add(left, slice(eye, (*start, 0, 0), (*batch, m, k))), rest], len(batch) + 1)
+    lower = concatenate(
+        [add(left, slice(eye, (*start, 0, 0), (*batch, m, k))), rest], len(batch) + 1
+    )
     eye = identity((*batch, n, n), dtype)
     return lower, concatenate([upper, slice(eye, (*start, k, 0), (*batch, n, n))], len(batch))
 
@@ -192,6 +201,8 @@ def _lu_plan(
 ) -> Any:
     (a,) = avals_in
     *batch, m, n = a.shape
+    if max(m, n) <= SMALL:
+        return [], [small_lu(m, n, check)]
     turned = transposing(lambda ins, outs, scratch: ins[0], lambda i, o, s: s[0], n, m)
     back = transposing(lambda ins, outs, scratch: scratch[0], lambda i, o, s: o[0], m, n)
 
@@ -221,7 +232,7 @@ def lu(x: Any, *, check: bool = False) -> list[Any]:
 
     With ``check`` a matrix without inverse is an error.
     """
-    return lu_p.bind(x, check=check)
+    return lu_p.bind(x, check=check)  # type: ignore[no-any-return]
 
 
 def lu_solve(factors: Any, permutation: Any, b: Any) -> Any:

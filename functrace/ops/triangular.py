@@ -25,6 +25,7 @@ from functrace.ops.matrices import (
     triu,
 )
 from functrace.ops.nests import for_each
+from functrace.ops.small_matrices import SMALL, small_triangular_solve
 from functrace.ops.structural import move_axis, reshape
 
 __all__ = ["triangular_solve"]
@@ -114,9 +115,7 @@ def _triangular_solve_transpose(
 ) -> Any:
     return [
         None,
-        triangular_solve(
-            a, ct, transpose_a=not transpose_a, conjugate_a=conjugate_a, **params
-        ),
+        triangular_solve(a, ct, transpose_a=not transpose_a, conjugate_a=conjugate_a, **params),
     ]
 
 
@@ -163,7 +162,17 @@ def _triangular_solve_plan(
 ) -> Any:
     (a, b), (out,) = avals_in, avals_out
     m, n = b.shape[-2:]
-    k = max(a.shape[-1], 1)
+    k = a.shape[-1]
+    if k <= SMALL:
+        small = small_triangular_solve(
+            k,
+            left_side=left_side,
+            lower=lower,
+            transpose_a=transpose_a,
+            conjugate_a=conjugate_a,
+            unit=unit_diagonal,
+        )
+        return [], [small]
 
     def copy(b: Any, ins: Any, outs: Any, scratch: Any) -> None:
         for_each(b, outs[0].shape, lambda i: outs[0].store(i, ins[1].load(i)))

@@ -1,5 +1,5 @@
 """The parts of SciPy that can be traced."""
 
-from functrace.scipy import special
+from functrace.scipy import linalg, special
 
-__all__ = ["special"]
+__all__ = ["linalg", "special"]

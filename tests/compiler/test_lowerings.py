@@ -62,3 +62,8 @@ def compare(got: np.ndarray[Any, Any], want: np.ndarray[Any, Any], sample: Sampl
     eps = np.finfo(want.dtype).eps
     scale = sample.ulp * sample.tol * eps
     np.testing.assert_allclose(got, want, rtol=scale, atol=scale)
+
+
+def test_no_primitive_runs_on_the_host() -> None:
+    """Host steps are for the user's own callbacks."""
+    assert [name for name, p in PRIMITIVES.items() if isinstance(p.lowering, Host)] == []

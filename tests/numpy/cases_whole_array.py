@@ -54,9 +54,7 @@ case(
     X,
     diff=False,
 )
-case(
-    "histogramdd", lambda np, x: np.histogramdd([x, -x], bins=[[-2.0, 3.0], 2])[0], X, diff=False
-)
+case("histogramdd", lambda np, x: np.histogramdd([x, -x], bins=[[-2.0, 3.0], 2])[0], X, diff=False)
 case("poly", lambda np, x: np.poly(x), X)
 case("histogram_bin_edges", lambda np, x: np.histogram_bin_edges(x, bins=3), X)
 case("bincount", lambda np, w: np.bincount(I4, weights=w), X)
@@ -93,6 +91,21 @@ case("linalg.diagonal", lambda np, x: np.linalg.diagonal(x), S3)
 case("linalg.tensordot", lambda np, x, y: np.linalg.tensordot(x, y.T, axes=1), M, N)
 case("linalg.vecdot", lambda np, x, y: np.linalg.vecdot(x, y), X, Y)
 case("linalg.matrix_transpose", lambda np, x: np.linalg.matrix_transpose(x), M)
+
+POSITIVE = S3 @ S3.T + np.eye(3)
+_FACTORISATIONS = "inv det slogdet cholesky eigh eigvalsh qr svd svdvals pinv cond"
+for _name in _FACTORISATIONS.split():
+    case(
+        f"linalg.{_name}",
+        lambda np, x, n=_name: getattr(np.linalg, n)((x + x.T) / 2),
+        POSITIVE,
+        rtol=1e-9,
+    )
+case("linalg.solve", lambda np, x, y: np.linalg.solve(x, y), POSITIVE, X[:3], rtol=1e-9)
+case("linalg.lstsq", lambda np, x, y: np.linalg.lstsq(x.T, y)[0], M, X[:3], rtol=1e-9)
+case("linalg.matrix_rank", lambda np, x: np.linalg.matrix_rank(x), S3, diff=False)
+case("linalg.tensorinv", lambda np, x: np.linalg.tensorinv(x, 1), POSITIVE, rtol=1e-9)
+case("linalg.tensorsolve", lambda np, x, y: np.linalg.tensorsolve(x, y), POSITIVE, X[:3], rtol=1e-9)
 
 # --- sizes that must be known ------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""functrace.numpy.linalg: norms, powers, products; clear errors for factorisations."""
+"""functrace.numpy.linalg: norms, powers, products."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ def make(shape: tuple[int, ...], dtype: str = "float64") -> np.ndarray:
 
 VECTOR_ORDERS = [None, 0, 1, 2, 3, 0.5, -1, -2, np.inf, -np.inf]
 MATRIX_ORDERS = [None, "fro", 1, -1, np.inf, -np.inf]
+# Of singular values; float16 has none.
+SINGULAR_ORDERS = [2, -2, "nuc"]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +37,7 @@ def test_norms(dtype: str) -> None:
         if order is not None:
             check_traced(lambda x, o=order: linalg.vector_norm(x, ord=o, axis=(0, 2)), t)
             check_traced(lambda x, o=order: linalg.vector_norm(x, ord=o, keepdims=True), t)
-    for order in MATRIX_ORDERS:
+    for order in MATRIX_ORDERS + (SINGULAR_ORDERS if dtype != "float16" else []):
         check_traced(lambda x, o=order: linalg.norm(x, o), m)
         check_traced(lambda x, o=order: linalg.norm(x, o, axis=(2, 0), keepdims=True), t)
         if order is not None:
@@ -50,7 +52,7 @@ def test_derivatives_of_norms(order: float | None) -> None:
         check_derivative(lambda x: linalg.norm(x, order), make((4,), "complex128"))
 
 
-@pytest.mark.parametrize("order", ["fro", 1, -1, np.inf, -np.inf])
+@pytest.mark.parametrize("order", ["fro", 1, -1, np.inf, -np.inf, 2, -2, "nuc"])
 def test_derivatives_of_matrix_norms(order: float | str) -> None:
     check_all(lambda x: linalg.norm(x, order), make((3, 4)))
 
@@ -71,8 +73,6 @@ def test_matrix_power() -> None:
     for n in (0, 1, 2, 5, 6):
         check_traced(lambda x, n=n: linalg.matrix_power(x, n), x)
     check_all(lambda x: linalg.matrix_power(x, 3), x)
-    with pytest.raises(NotImplementedError, match="inverse"):
-        staged(lambda x: linalg.matrix_power(x, -1), x)
     with pytest.raises(np.linalg.LinAlgError, match="square"):
         staged(lambda x: linalg.matrix_power(x, 2), make((2, 3)))
     with pytest.raises(np.linalg.LinAlgError, match="two-dimensional"):
@@ -98,20 +98,9 @@ def test_products() -> None:
 
 def test_errors() -> None:
     x = make((3, 3))
-    for order in (2, -2, "nuc"):
-        with pytest.raises(NotImplementedError, match="singular"):
-            staged(lambda x, o=order: linalg.norm(x, o), x)
     with pytest.raises(ValueError, match="vectors"):
         staged(lambda x: linalg.norm(x, "fro"), x[0])
     with pytest.raises(ValueError, match="matrices"):
         staged(lambda x: linalg.norm(x, 3), x)
     with pytest.raises(ValueError, match="dimensions"):
         staged(lambda x: linalg.norm(x, 1), make((2, 2, 2)))
-    for name in ("inv", "det", "svd", "qr", "eigh", "cholesky", "pinv", "cond"):
-        with pytest.raises(NotImplementedError, match=f"linalg.{name}"):
-            staged(getattr(linalg, name), x)
-        getattr(linalg, name)(x @ x.T + np.eye(3))
-    with pytest.raises(NotImplementedError, match="solve"):
-        staged(lambda b: linalg.solve(x, b), x[0])
-    with pytest.raises(NotImplementedError, match="solve"):
-        staged(lambda b: np.linalg.solve(x, b), x[0])

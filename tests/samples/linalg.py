@@ -11,7 +11,7 @@ from samples import Sample, normal, samples
 
 Samples = Iterator[Sample]
 DType = np.dtype[Any]
-SQUARE = [(3, 3), (1, 1), (2, 3, 3), (0, 2, 2), (0, 0)]
+SQUARE = [(3, 3), (1, 1), (6, 6), (2, 7, 7), (2, 3, 3), (0, 2, 2), (0, 0)]
 
 
 def well(rng: np.random.Generator, dtype: DType, shape: tuple[int, ...]) -> Any:
@@ -27,18 +27,19 @@ def definite(rng: np.random.Generator, dtype: DType, shape: tuple[int, ...]) -> 
     return (x @ np.conj(np.swapaxes(x, -1, -2))).astype(dtype)
 
 
-def _each(a: Any, core: int, outs: int, function: Any) -> Any:
-    """Apply a function of one matrix to each of a batch."""
-    found = [function(a[i]) for i in np.ndindex(a.shape[:-core])]
-    return [np.stack([f[k] for f in found]).reshape(*a.shape[:-core], *found[0][k].shape)
-            for k in range(outs)]
-
-
 # --- triangles ---------------------------------------------------------------------------------
 
 
-def _solve_triangle(a: Any, b: Any, *, left_side: bool, lower: bool, transpose_a: bool,
-                    conjugate_a: bool, unit_diagonal: bool) -> Any:
+def _solve_triangle(
+    a: Any,
+    b: Any,
+    *,
+    left_side: bool,
+    lower: bool,
+    transpose_a: bool,
+    conjugate_a: bool,
+    unit_diagonal: bool,
+) -> Any:
     a = np.tril(a) if lower else np.triu(a)
     if unit_diagonal:
         k = np.arange(a.shape[-1])
@@ -61,18 +62,25 @@ def _triangular_solve(rng: np.random.Generator, dtype: DType) -> Samples:
             "conjugate_a": trans and dtype.kind == "c" and unit,
             "unit_diagonal": unit,
         }
-        shapes = [((3, 3), (3, 2)), ((2, 3, 3), (2, 3, 1)), ((1, 1), (1, 2)), ((0, 2, 2), (0, 2, 2)),
-                  ((2, 2), (2, 0)), ((0, 0), (0, 2))]
-        for a_shape, b_shape in shapes if flags in (0, 15) else shapes[:1]:
+        shapes = [
+            ((3, 3), (3, 2)),
+            ((6, 6), (6, 3)),
+            ((2, 3, 3), (2, 3, 1)),
+            ((1, 1), (1, 2)),
+            ((0, 2, 2), (0, 2, 2)),
+            ((2, 2), (2, 0)),
+            ((0, 0), (0, 2)),
+        ]
+        for a_shape, b_shape in shapes if flags in (0, 15) else shapes[:2]:
             b = normal(rng, dtype, b_shape)
             b = b if left else np.swapaxes(b, -1, -2).copy()
-            yield Sample((well(rng, dtype, a_shape), b), params, ulp=256, tol=8)
+            yield Sample((well(rng, dtype, a_shape), b), params, ulp=2048, tol=8)
 
 
 @samples("cholesky", dtypes="fc", reference=np.linalg.cholesky)
 def _cholesky(rng: np.random.Generator, dtype: DType) -> Samples:
     for shape in SQUARE:
-        yield Sample((definite(rng, dtype, shape),), ulp=256, tol=8)
+        yield Sample((definite(rng, dtype, shape),), ulp=2048, tol=8)
 
 
 # --- lu ----------------------------------------------------------------------------------------
@@ -98,10 +106,10 @@ def _lu_slowly(a: Any, *, check: bool) -> Any:
 
 @samples("lu", dtypes="fc", reference=_lu_slowly)
 def _lu(rng: np.random.Generator, dtype: DType) -> Samples:
-    for shape in [*SQUARE, (3, 2), (2, 3), (2, 4, 2), (2, 0), (0, 2)]:
+    for shape in [*SQUARE, (3, 2), (2, 3), (2, 4, 2), (6, 3), (3, 7), (2, 0), (0, 2)]:
         a = well(rng, dtype, shape)[..., ::-1, :].copy()
-        yield Sample((a,), {"check": False}, ulp=256, tol=8)
-    yield Sample((well(rng, dtype, (3, 3)),), {"check": True}, ulp=256, tol=8)
+        yield Sample((a,), {"check": False}, ulp=2048, tol=8)
+    yield Sample((well(rng, dtype, (3, 3)),), {"check": True}, ulp=2048, tol=8)
 
 
 def _exchange(pivots: Any, *, permutation_size: int) -> Any:
@@ -119,3 +127,98 @@ def _permutation(rng: np.random.Generator, dtype: DType) -> Samples:
     for pivots, size in [([2, 1, 3], 4), ([[1, 1], [0, 1]], 2), ([], 0), ([], 2)]:
         x = np.array(pivots, dtype)
         yield Sample((x,), {"permutation_size": size}, lanes=[(x,), (x,)])
+
+
+# --- by lu -------------------------------------------------------------------------------------
+
+
+@samples("solve", dtypes="fc", reference=np.linalg.solve)
+def _solve(rng: np.random.Generator, dtype: DType) -> Samples:
+    shapes = [
+        ((3, 3), (3, 2)),
+        ((6, 6), (6, 1)),
+        ((2, 3, 3), (2, 3, 1)),
+        ((1, 1), (1, 2)),
+        ((0, 2, 2), (0, 2, 2)),
+        ((2, 2), (2, 0)),
+        ((0, 0), (0, 2)),
+    ]
+    for a, b in shapes:
+        yield Sample((well(rng, dtype, a), normal(rng, dtype, b)), ulp=2048, tol=8)
+
+
+def _determinants(rng: np.random.Generator, dtype: DType) -> Samples:
+    for shape in [*SQUARE, (2, 2), (4, 4)]:
+        yield Sample((well(rng, dtype, shape)[..., ::-1, :].copy(),), ulp=2048, tol=8)
+
+
+samples("det", dtypes="fc", reference=np.linalg.det)(_determinants)
+samples("slogdet", dtypes="fc", reference=np.linalg.slogdet)(_determinants)
+
+
+# --- orthogonal --------------------------------------------------------------------------------
+
+SHAPES = [(3, 3), (4, 2), (7, 5), (2, 3), (1, 1), (2, 3, 2), (0, 2, 2), (2, 0), (0, 2)]
+
+
+def _qr_reference(a: Any, *, full_matrices: bool) -> Any:
+    return np.linalg.qr(a, "complete" if full_matrices else "reduced")
+
+
+@samples("qr", dtypes="fc", reference=_qr_reference)
+def _qr(rng: np.random.Generator, dtype: DType) -> Samples:
+    for shape in SHAPES:
+        for full in (False, True):
+            a = well(rng, dtype, shape)
+            determined = not full or shape[-2] <= shape[-1]
+            yield Sample((a,), {"full_matrices": full}, ulp=2048, tol=8, diff=determined)
+
+
+def _signs(vectors: bool, shape: tuple[int, ...]) -> bool:
+    """Tell whether there are no signs of vectors, which each build of LAPACK chooses for itself.
+
+    Compiled ones are put together again in tests/numpy/test_factorizations.py.
+    """
+    return not vectors or max(shape[-2:]) < 2
+
+
+def _eigh_reference(a: Any, *, lower: bool, compute_vectors: bool) -> Any:
+    triangle = "L" if lower else "U"
+    if compute_vectors:
+        return np.linalg.eigh(a, triangle)
+    return [np.linalg.eigvalsh(a, triangle)]
+
+
+@samples("eigh", dtypes="fc", reference=_eigh_reference)
+def _eigh(rng: np.random.Generator, dtype: DType) -> Samples:
+    for shape in SQUARE:
+        for lower in (True, False):
+            for vectors in (True, False):
+                params = {"lower": lower, "compute_vectors": vectors}
+                # A complex vector's phase is LAPACK's choice: no difference quotient.
+                diff = not vectors or dtype.kind == "f"
+                a = well(rng, dtype, shape)
+                yield Sample((a,), params, ulp=2048, tol=8, diff=diff, jit=_signs(vectors, shape))
+
+
+def _svd_reference(a: Any, *, full_matrices: bool, compute_uv: bool) -> Any:
+    if compute_uv:
+        return np.linalg.svd(a, full_matrices)
+    return [np.linalg.svd(a, compute_uv=False)]
+
+
+@samples("svd", dtypes="fc", reference=_svd_reference)
+def _svd(rng: np.random.Generator, dtype: DType) -> Samples:
+    for shape in SHAPES:
+        for full, vectors in ((False, True), (True, True), (False, False)):
+            params = {"full_matrices": full, "compute_uv": vectors}
+            determined = not full or shape[-2] == shape[-1]
+            diff = not vectors or (determined and dtype.kind == "f")
+            jit = _signs(vectors, shape)
+            yield Sample((well(rng, dtype, shape),), params, ulp=2048, tol=16, diff=diff, jit=jit)
+
+
+@samples("pinv", dtypes="fc", reference=lambda a, rtol: np.linalg.pinv(a, rtol))
+def _pinv(rng: np.random.Generator, dtype: DType) -> Samples:
+    for shape in SHAPES:
+        yield Sample((well(rng, dtype, shape),), {"rtol": 1e-6}, ulp=2048, tol=16)
