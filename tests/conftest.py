@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,12 @@ def checks_on() -> Iterator[None]:
     """Check every jaxpr and plan that a transformation makes."""
     with config.override(checks=True):
         yield
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the thousands of tests: it would look at them all day."""
+    gc.collect()
+    gc.freeze()
 
 
 # --- the histograms of the random programs, printed at the end of the run ------------------------

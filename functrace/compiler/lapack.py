@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from functrace.compiler.blas import blas
 from functrace.compiler.lapack_ir import call_text
 from functrace.compiler.plan import Array, Op
 from functrace.compiler.steps import KernelCode, Step
-from functrace.core.lowering import Call, Place, Routines
+from functrace.core.lowering import Call, Part, Place, Routines
 
 __all__ = ["call_step", "routine_plan"]
 
@@ -34,29 +35,57 @@ def call_step(call: Call, op: Op, slots: Mapping[Array, int], scratch_slots: Seq
     scratch = routine_plan(op)[0]
     kinds: list[str] = []
     record: list[int] = []
+    grain = -(-_CLAIM // max(call.work, 1))
     for argument in call.arguments:
         if isinstance(argument, Place):
-            kinds.append("place")
-            k = argument.index
-            if argument.kind == "scratch":
-                slot, (shape, dtype) = scratch_slots[k], scratch[k]
-                nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+            array = _array(argument, op, slots, scratch, scratch_slots)
+            if argument.shared:
+                kinds.append("space")
+                count = array.shape[0]
+                grain = -(-call.batch // count)
+                record += [array.slot, array.nbytes // count]
             else:
-                array = op.reads[k].array if argument.kind == "in" else op.outs[k]
-                slot, nbytes = slots[array], array.nbytes
-            record += [slot, 0 if argument.shared else nbytes // max(call.batch, 1)]
+                kinds.append("place")
+                stride = array.nbytes // max(call.batch, 1)
+                step, offset = argument.step * array.itemsize, argument.offset * array.itemsize
+                record += [array.slot, stride, step, offset]
+        elif isinstance(argument, Part):
+            kinds.append("part")
+            record += [argument.total, argument.size]
         elif isinstance(argument, int):
             kinds.append("int")
             record.append(argument)
         else:
             kinds.append(argument)
-    checked = call.failure is not None
-    record.append(call.failure or 0)
-    grain = -(-_CLAIM // call.work) if call.work else 0
+    record += [call.blocks, max(grain, 1), call.failure or 0]
     sizes = "x".join(str(a) for a in call.arguments if isinstance(a, int))
-    kernel = _kernel(call.routine, tuple(kinds), checked)
-    label = f"{call.routine} {sizes}"
-    return Step(kernel, tuple(record), call.batch, grain, op, label)
+    kernel = _kernel(call.routine, tuple(kinds), call.failure is not None)
+    extent = call.batch * call.blocks
+    return Step(kernel, tuple(record), extent, grain, op, f"{call.routine} {sizes}")
+
+
+class _Array(NamedTuple):
+    slot: int
+    shape: tuple[int, ...]
+    itemsize: int
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.itemsize
+
+
+def _array(
+    place: Place,
+    op: Op,
+    slots: Mapping[Array, int],
+    scratch: Sequence[Any],
+    scratch_slots: Sequence[int],
+) -> _Array:
+    if place.kind == "scratch":
+        shape, dtype = scratch[place.index]
+        return _Array(scratch_slots[place.index], tuple(shape), np.dtype(dtype).itemsize)
+    array = op.reads[place.index].array if place.kind == "in" else op.outs[place.index]
+    return _Array(slots[array], array.shape, array.dtype.itemsize)
 
 
 @lru_cache(maxsize=256)

@@ -21,6 +21,7 @@ __all__ = [
     "Lowering",
     "Nest",
     "Nested",
+    "Part",
     "Place",
     "Reduction",
     "Routines",
@@ -104,32 +105,46 @@ class Place:
     """A matrix as an argument of a routine: that of the ``index``-th operand, result or scratch.
 
     ``kind`` is ``"in"``, ``"out"`` or ``"scratch"``. A batch has one matrix after the other; work
-    space is ``shared``.
+    space (``shared``) is used by many in turn: its first axis counts how many at once. ``step``
+    is the distance, in elements, from a block of right sides to the next, ``offset`` where the
+    first begins.
     """
 
     kind: str
     index: int
     shared: bool = False
+    step: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """An integer argument: how many of ``total`` right sides a block of ``size`` has."""
+
+    total: int
+    size: int
 
 
 @dataclass(frozen=True)
 class Call:
-    """A LAPACK routine, called for each matrix of a batch.
+    """A LAPACK routine, called for each matrix of a batch, or for each block of right sides.
 
     Attributes:
         routine: its name, with the letter of the dtype.
-        arguments: in Fortran's order: a ``Place``; an int; a letter (``"U"``); ``"one"``, the
-            number; ``"info"``, where it tells how it went.
-        batch: how many calls.
+        arguments: in Fortran's order: a ``Place``; an int or a ``Part``; a letter (``"U"``);
+            ``"one"`` and ``"minus"``, the numbers 1 and -1; ``"info"``, where it tells how it went.
+        batch: how many matrices.
         failure: which of ``LINALG_MESSAGES`` an ``info`` other than 0 is, or None: it is no error.
-        work: about how many multiplications one call is; threads may share the batch. 0: in turn.
+        work: about how many multiplications one call is; threads share what is large.
+        blocks: how many calls a matrix takes; a function of sizes alone.
     """
 
     routine: str
     arguments: tuple[Any, ...]
     batch: int
     failure: int | None = None
-    work: int = 0
+    work: int = 1
+    blocks: int = 1
 
 
 @dataclass(frozen=True)
@@ -166,14 +181,5 @@ class Host:
 
 
 Lowering = (
-    Elementwise
-    | Reduction
-    | View
-    | Indexed
-    | Nest
-    | Library
-    | Routines
-    | Nested
-    | Composite
-    | Host
+    Elementwise | Reduction | View | Indexed | Nest | Library | Routines | Nested | Composite | Host
 )

@@ -24,7 +24,7 @@ from functrace.ops.matrices import (
 )
 from functrace.ops.nests import for_each
 from functrace.ops.small_matrices import SMALL, small_cholesky
-from functrace.ops.triangular import triangular_solve
+from functrace.ops.triangular import BLOCK, triangular_solve
 
 __all__ = ["cholesky", "symmetrized"]
 
@@ -70,11 +70,53 @@ def _cholesky_plan(
 
         for_each(b, out.shape[:-1], row)
 
-    # The lower triangle is LAPACK's upper one, of the transposed matrix U^H U; L is U^T.
-    place = (Place("out", 0), max(n, 1), "info")
-    work = max(1, n * n * n // 3)
-    call = Call(letter(a.dtype) + "potrf", ("U", n, *place), batch_size(a), 0, work)
-    return [], [fill, call]
+    calls = _blocked_potrf(a, n) if a.size else []
+    # Products of blocks write beyond the diagonal.
+    return [], [fill, *calls, _clear] if len(calls) > 1 else [fill, *calls]
+
+
+def _clear(b: Any, ins: Any, outs: Any, scratch: Any) -> None:
+    """Emit zeros above the diagonal."""
+    (out,) = outs
+    zero = b.const(0, out.dtype)
+
+    def row(index: tuple[Any, ...]) -> None:
+        b.loop(b.add(index[-1], 1), out.shape[-1], lambda j: out.store((*index, j), zero))
+
+    for_each(b, out.shape[:-1], row)
+
+
+def _blocked_potrf(a: ShapedArray, n: int) -> list[Call]:
+    """Return the calls that factorise what is in ``out``.
+
+    The lower triangle is LAPACK's upper one, of the transposed matrix U^H U; L is U^T. Large ones
+    go block by block: products are faster than LAPACK.
+    """
+    kind, many = letter(a.dtype), batch_size(a)
+
+    def at(row: int, column: int) -> Place:
+        return Place("out", 0, offset=row + column * n)
+
+    if n < 3 * BLOCK:
+        work = max(1, n * n * n // 6)
+        return [Call(kind + "potrf", ("U", n, at(0, 0), n, "info"), many, 0, work)]
+    calls: list[Call] = []
+    for first in range(0, n, BLOCK):
+        last = min(first + BLOCK, n)
+        k, rest = last - first, n - last
+        corner = at(first, first)
+        calls.append(Call(kind + "potrf", ("U", k, corner, n, "info"), many, 0, k * k * k // 6))
+        if not rest:
+            break
+        strip = ("L", "U", "C", "N", k, rest, "one", corner, n, at(first, last), n)
+        calls.append(Call(kind + "trsm", strip, many, None, k * k * rest // 2))
+        for start in range(last, n, 2 * BLOCK):
+            width = min(2 * BLOCK, n - start)
+            rows = start + width - last
+            factors = (at(first, last), n, at(first, start), n)
+            update = ("C", "N", rows, width, k, "minus", *factors, "one", at(last, start), n)
+            calls.append(Call(kind + "gemm", update, many, None, rows * width * k))
+    return calls
 
 
 cholesky_p.def_lowering(Routines(_cholesky_plan))

@@ -25,6 +25,7 @@ from functrace.ops.matrices import (
     letter,
     matmul,
     real_dtype,
+    spaces,
     transposing,
 )
 
@@ -116,7 +117,8 @@ def _eigh_plan(
         batch_size(a),
         2,
     )
-    scratch = [(a.shape, a.dtype), *(((s,), d) for s, d in zip(sizes, dtypes))]
+    turns = spaces(a, 1000 + 10 * n * n * n)
+    scratch = [(a.shape, a.dtype), *(((turns, s), d) for s, d in zip(sizes, dtypes))]
     stages = [turned, call, *([back] if compute_vectors else [])]
     return scratch, stages if a.size else []
 

@@ -34,6 +34,7 @@ __all__ = [
     "real_dtype",
     "scale_columns",
     "scale_rows",
+    "spaces",
     "swap",
     "transposing",
     "tril",
@@ -76,6 +77,11 @@ def letter(dtype: np.dtype[Any]) -> str:
 def batch_size(aval: ShapedArray) -> int:
     """Return how many matrices there are."""
     return math.prod(aval.shape[:-2])
+
+
+def spaces(aval: ShapedArray, work: int) -> int:
+    """Return how many threads may factorise a batch at once, each in work space of its own."""
+    return max(1, min(8, batch_size(aval), batch_size(aval) * work >> 18))
 
 
 # --- algebra; each is linear in x --------------------------------------------------------------

@@ -22,6 +22,7 @@ from functrace.ops.matrices import (
     letter,
     matmul,
     on_diagonal,
+    spaces,
     transposing,
     tril,
 )
@@ -111,10 +112,11 @@ def _qr_plan(
     form = "ungqr" if a.dtype.kind == "c" else "orgqr"
     factorise = Call(kind + "geqrf", (m, n, *matrix, *last), many)
     orthogonal = Call(kind + form, (m, columns, k, *matrix, *last), many)
+    turns = spaces(a, 1000 + 2 * m * n * k)
     scratch = [
         ((*batch, max(n, columns), m), a.dtype),
         ((*batch, max(k, 1)), a.dtype),
-        ((work,), a.dtype),
+        ((turns, work), a.dtype),
     ]
     stages = [
         transposing(lambda ins, outs, s: ins[0], lambda ins, outs, s: s[0], n, m),

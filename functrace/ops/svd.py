@@ -29,6 +29,7 @@ from functrace.ops.matrices import (
     real_dtype,
     scale_columns,
     scale_rows,
+    spaces,
     transposing,
 )
 from functrace.ops.nests import for_each
@@ -133,23 +134,18 @@ def _svd_plan(
 ) -> Any:
     (a,) = avals_in
     *batch, m, n = a.shape
-    k, longest = min(m, n), max(m, n)
+    k = min(m, n)
     if not k:
         return [], [_identities] if compute_uv and full_matrices else []
     columns, rows = (m, n) if full_matrices else (k, k)
-    dtype, small = a.dtype, real_dtype(a.dtype)
-    # At least what LAPACK asks for, and enough for its blocks.
-    work = 4 * k * k + 10 * k + longest + 64 * (m + n)
-    spaces = [((work,), dtype)]
-    if dtype.kind == "c":
-        largest = max(5 * k * k + 5 * k, 2 * longest * k + 2 * k * k + k) if compute_uv else 7 * k
-        spaces.append(((largest,), small))
-    spaces.append(((8 * k,), integer))
+    dtype = a.dtype
+    rooms = _work_space(a, integer, compute_uv)
+    work = rooms[0][0][1]
     turned = [((*batch, n, m), dtype)]
     if compute_uv:
         turned += [((*batch, columns, m), dtype), ((*batch, n, rows), dtype)]
     first = len(turned)
-    space = [Place("scratch", first + i, shared=True) for i in range(len(spaces))]
+    space = [Place("scratch", first + i, shared=True) for i in range(len(rooms))]
     left, right = (Place("scratch", 1), Place("scratch", 2)) if compute_uv else (space[0],) * 2
     jobs = ("A" if full_matrices else "S") if compute_uv else "N"
     values = Place("out", 1 if compute_uv else 0)
@@ -164,7 +160,19 @@ def _svd_plan(
             transposing(lambda ins, outs, s: s[1], lambda ins, outs, s: outs[0], m, columns),
             transposing(lambda ins, outs, s: s[2], lambda ins, outs, s: outs[2], rows, n),
         ]
-    return [*turned, *spaces], stages if a.size else []
+    return [*turned, *rooms], stages if a.size else []
+
+
+def _work_space(a: ShapedArray, integer: np.dtype[Any], compute_uv: bool) -> list[Any]:
+    """Return at least what LAPACK asks for, and enough for its blocks."""
+    m, n = a.shape[-2:]
+    k, longest = min(m, n), max(m, n)
+    turns = spaces(a, 2000 + 10 * m * n * k)
+    rooms: list[Any] = [((turns, 4 * k * k + 10 * k + longest + 64 * (m + n)), a.dtype)]
+    if a.dtype.kind == "c":
+        largest = max(5 * k * k + 7 * k, 2 * longest * k + 2 * k * k + k) if compute_uv else 7 * k
+        rooms.append(((turns, largest), real_dtype(a.dtype)))
+    return [*rooms, ((turns, 8 * k), integer)]
 
 
 def _identities(b: Any, ins: Any, outs: Any, scratch: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from functrace.core.aval import ShapedArray, dtype_of, shape_of
-from functrace.core.lowering import Call, Place, Routines
+from functrace.core.lowering import Call, Part, Place, Routines
 from functrace.core.trace import Primitive
 from functrace.errors import ShapeError, compose
 from functrace.ops.arithmetic import neg
@@ -179,15 +179,73 @@ def _triangular_solve_plan(
 
     # In BLAS's order of elements each matrix is its own transpose.
     trans = ("C" if conjugate_a else "T") if transpose_a else "N"
-    flags = ("R" if left_side else "L", "U" if lower else "L", trans, "U" if unit_diagonal else "N")
-    places = (Place("in", 0), k, Place("out", 0), max(n, 1))
-    call = Call(
-        letter(out.dtype) + "trsm",
-        (*flags, n, m, "one", *places),
-        batch_size(out),
-        work=max(1, m * n * k // 2),
-    )
-    return [], [copy, call] if b.size else [copy]
+    side = "R" if left_side else "L"
+    flags = ("U" if lower else "L", trans, "U" if unit_diagonal else "N")
+    return [], [copy, *blocked_trsm(out, side, flags, k, n if left_side else m)]
+
+
+#: From so many rows on a triangle is taken apart: products are faster than BLAS's solver.
+BLOCK = 64
+
+
+def blocked_trsm(
+    out: ShapedArray, side: str, flags: tuple[str, str, str], k: int, lines: int
+) -> list[Call]:
+    """Return the calls that solve for the right sides in ``out``, by the operand 0.
+
+    They are BLAS's ``x op(a) = b`` (side R) or ``op(a) x = b``, block by block of the triangle:
+    what is found is taken out of what isn't.
+    """
+    if not out.size:
+        return []
+    triangle, trans, _ = flags
+    right, kind, many = side == "R", letter(out.dtype), batch_size(out)
+    upper = (triangle == "U") == (trans == "N")
+    size = _share(lines, k * k * lines)
+    ldb, blocks, part = out.shape[-1], -(-lines // size), Part(lines, size)
+
+    def solution(at: int) -> Place:
+        return Place(
+            "out", 0, step=size if right else size * ldb, offset=at * (ldb if right else 1)
+        )
+
+    def matrix(row: int, column: int) -> Place:
+        """Return where op(a) has an element."""
+        at = row + column * k if trans == "N" else column + row * k
+        return Place("in", 0, offset=at)
+
+    calls: list[Call] = []
+    for first, last, start, stop in _edges(k, right == upper):
+        n, rest = last - first, stop - start
+        sizes: tuple[Any, ...] = (part, n) if right else (n, part)
+        solve = (side, *flags, *sizes, "one", matrix(first, first), k, solution(first), ldb)
+        calls.append(Call(kind + "trsm", solve, many, None, max(1, n * n * size // 2), blocks))
+        if not rest:
+            continue
+        if right:
+            factors = (solution(first), ldb, matrix(first, start), k)
+            product: tuple[Any, ...] = ("N", trans, part, rest, n)
+        else:
+            factors = (matrix(start, first), k, solution(first), ldb)
+            product = (trans, "N", rest, part, n)
+        update = (*product, "minus", *factors, "one", solution(start), ldb)
+        calls.append(Call(kind + "gemm", update, many, None, max(1, n * rest * size), blocks))
+    return calls
+
+
+def _edges(k: int, forward: bool) -> list[tuple[int, int, int, int]]:
+    """Return where each block begins and ends, in the order of solving, and what is then left."""
+    starts = list(range(0, k, BLOCK)) if k >= 2 * BLOCK else [0]
+    pairs = list(zip(starts, [*starts[1:], k]))
+    if forward:
+        return [(first, last, last, k) for first, last in pairs]
+    return [(first, last, 0, first) for first, last in reversed(pairs)]
+
+
+def _share(lines: int, work: int) -> int:
+    """Return how many right sides are solved for at once: all, or some for each thread."""
+    count = max(1, min(4, work >> 27))
+    return max(1, -(-lines // (16 * count)) * 16) if count > 1 else max(lines, 1)
 
 
 triangular_solve_p.def_lowering(Routines(_triangular_solve_plan))

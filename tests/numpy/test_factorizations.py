@@ -380,6 +380,61 @@ def test_compiled_factors_give_the_matrix_back(shape: tuple[int, ...], dtype: st
     near(lower @ np.triu(factors[..., :k, :]), np.take_along_axis(x, order[..., None], -2))
 
 
+@pytest.mark.parametrize("dtype", ["float64", "complex64"])
+def test_many_right_sides(dtype: str) -> None:
+    """Threads share what stands beside each other, whichever side the triangle is on."""
+    a = make((700, 700), dtype) / 100 + 20 * np.eye(700, dtype=dtype)
+    b = make((700, 610), dtype)
+    tolerance = 1e-2 if dtype == "complex64" else 1e-9
+    for left in (True, False):
+        right = b if left else b.T.copy()
+        solve = functrace.jit(
+            lambda a, b, left=left: lax.linalg.triangular_solve(a, b, left_side=left, lower=True)
+        )
+        x = solve(a, right)
+        back = np.tril(a) @ x if left else x @ np.tril(a)
+        np.testing.assert_allclose(back, right, rtol=tolerance, atol=tolerance)
+        try:
+            for helpers in (0, 1, 3):
+                driver().limit_helpers(helpers)
+                np.testing.assert_array_equal(solve(a, right), x)
+        finally:
+            driver().limit_helpers(thread_limit() - 1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_block_by_block(dtype: str) -> None:
+    """Large triangles and Cholesky factors, whose size is no multiple of a block's."""
+    tolerance = 2e-3 if dtype in ("float32", "complex64") else 1e-9
+    a = make((2, 230, 230), dtype) / 230 + 2 * np.eye(230, dtype=dtype)
+    h = a @ a.conj().swapaxes(-1, -2)
+    h = (h + h.conj().swapaxes(-1, -2)) / 2
+    factor = functrace.jit(linalg.cholesky)(h)
+    np.testing.assert_array_equal(factor, np.tril(factor))
+    np.testing.assert_allclose(factor, np.linalg.cholesky(h), rtol=tolerance, atol=tolerance)
+    h[1, -1, -1] = -1
+    with pytest.raises(np.linalg.LinAlgError):
+        functrace.jit(linalg.cholesky)(h)
+    b = make((2, 230, 3), dtype)
+    for flags in range(32):
+        left, lower, transpose, conjugate, unit = (bool(flags >> k & 1) for k in range(5))
+        right = b if left else b.swapaxes(-1, -2).copy()
+
+        def solve(a: Any, b: Any, flags: tuple[bool, ...] = (left, lower, transpose)) -> Any:
+            return lax.linalg.triangular_solve(
+                a,
+                b,
+                left_side=flags[0],
+                lower=flags[1],
+                transpose_a=flags[2],
+                conjugate_a=conjugate,  # noqa: B023 - called in this round only
+                unit_diagonal=unit,  # noqa: B023
+            )
+
+        got, want = functrace.jit(solve)(a, right), solve(a, right)
+        np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+
+
 def test_large_matrices_and_threads() -> None:
     """The bits of compiled factorisations don't depend on how many threads there are."""
     a = make((300, 300)) + 20 * np.eye(300)
