@@ -123,11 +123,15 @@ def check_vjp(
         if _moves(a)
     )
     pulled = tree.leaves(pullback(cotangent))
-    actual = sum(
-        _pairing(c, t) for c, t in zip(pulled, tree.leaves(tangents)) if c.dtype != float0
+    actual = sum(_pairing(c, t) for c, t in zip(pulled, tree.leaves(tangents)) if c.dtype != float0)
+    _compare(
+        np.asarray(actual),
+        np.asarray(expected),
+        atol,
+        rtol,
+        args,
+        f"{what}: <vjp ct, t> against <ct, difference>",
     )
-    _compare(np.asarray(actual), np.asarray(expected), atol, rtol, args,
-             f"{what}: <vjp ct, t> against <ct, difference>")
 
 
 def _pairing(a: Any, b: Any) -> Any:
@@ -154,9 +158,7 @@ def _moved(x: Any, tangent: Any, step: float) -> Any:
 
 
 def _worst(table: dict[str, float], values: Any) -> float:
-    names = [
-        np.dtype(real_dtype(typeof(v).dtype)).name for v in tree.leaves(values) if _moves(v)
-    ]
+    names = [np.dtype(real_dtype(typeof(v).dtype)).name for v in tree.leaves(values) if _moves(v)]
     return max((table.get(n, table["longdouble"]) for n in names), default=table["float64"])
 
 

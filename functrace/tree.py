@@ -41,6 +41,8 @@ __all__ = [
 ]
 
 NAMESPACE = "functrace"
+# optree's own types ask for collections; a container here may be of any class.
+_register: Callable[..., Any] = optree.register_pytree_node
 PyTreeDef = optree.PyTreeSpec
 T = TypeVar("T")
 IsLeaf = Callable[[Any], bool] | None
@@ -316,9 +318,7 @@ def register_pytree_node(
         children, data = flatten_func(node)
         return tuple(children), data
 
-    optree.register_pytree_node(
-        nodetype, optree_flatten, unflatten_func, namespace=NAMESPACE  # type: ignore[arg-type]
-    )
+    _register(nodetype, optree_flatten, unflatten_func, namespace=NAMESPACE)
 
 
 def register_pytree_with_keys(
@@ -335,9 +335,7 @@ def register_pytree_with_keys(
         return tuple(children), data, tuple(getattr(k, "name", str(k)) for k in keys)
 
     del flatten_func
-    optree.register_pytree_node(
-        nodetype, optree_flatten, unflatten_func, namespace=NAMESPACE  # type: ignore[arg-type]
-    )
+    _register(nodetype, optree_flatten, unflatten_func, namespace=NAMESPACE)
 
 
 def register_pytree_node_class(cls: type[T]) -> type[T]:
@@ -382,8 +380,11 @@ def register_dataclass(
             object.__setattr__(node, name, value)
         return node
 
-    optree.register_pytree_node(
-        cls, flatten_fields, unflatten_fields, namespace=NAMESPACE,  # type: ignore[arg-type]
+    _register(
+        cls,
+        flatten_fields,
+        unflatten_fields,
+        namespace=NAMESPACE,
         path_entry_type=optree.GetAttrEntry,
     )
     return cls

@@ -45,4 +45,3 @@ __all__ = [
     "tree_transpose",
     "tree_unflatten",
 ]
-

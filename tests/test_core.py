@@ -260,7 +260,9 @@ def test_fresh_arrays_in_a_trace_are_values(how: str) -> None:
         assert [10, 20, 30][fresh] == 30 and fresh.item() == 2 and fresh.tolist() == 2
         assert np.asarray(fresh) == 2 and f"{fresh:03d}" == "002"
         assert "with primal" in repr(x) and f"{x:.1f}" == "3.0"
-        assert bool(fresh)
+        made = ft.numpy.full((1,), 2.5)
+        assert bool(made[0]) and complex(made[0]) == 2.5 and int(made[0]) == 2
+        assert np.asarray(made).tolist() == made.tolist() == [2.5] and made[0].item() == 2.5
         return x * fresh
 
     assert (ft.grad(f)(3.0) if how == "grad" else ft.jvp(f, (3.0,), (1.0,))[1]) == 2.0

@@ -30,7 +30,8 @@ def message(error: type[BaseException], call: Callable[[], Any]) -> str:
 
 
 @pytest.mark.parametrize(
-    "transform", [ft.grad, ft.jit, ft.vmap, lambda f: lambda x: ft.jvp(f, (x,), (x,))],
+    "transform",
+    [ft.grad, ft.jit, ft.vmap, lambda f: lambda x: ft.jvp(f, (x,), (x,))],
     ids=["grad", "jit", "vmap", "jvp"],
 )
 def test_leaked_tracer(transform: Any) -> None:

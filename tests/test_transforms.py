@@ -196,14 +196,18 @@ def test_vmap_axes() -> None:
     a = np.arange(6.0).reshape(2, 3)
     assert_array_equal(ft.vmap(lambda x: x * 2, in_axes=1, out_axes=1)(a), a * 2)
     assert_array_equal(ft.vmap(lambda x: x * 2, in_axes=-1)(a), a.T * 2)
-    out = ft.vmap(lambda d, k: {"s": d["x"] + k, "k": k}, in_axes=({"x": 0, "y": None}, None),
-                  out_axes={"s": 0, "k": None})({"x": a, "y": 1.0}, 5.0)
+    out = ft.vmap(
+        lambda d, k: {"s": d["x"] + k, "k": k},
+        in_axes=({"x": 0, "y": None}, None),
+        out_axes={"s": 0, "k": None},
+    )({"x": a, "y": 1.0}, 5.0)
     assert_array_equal(out["s"], a + 5)
     assert out["k"] == 5.0
     assert_array_equal(ft.vmap(lambda: fnp.ones(2), axis_size=3)(), np.ones((3, 2)))
     assert_array_equal(ft.vmap(lambda x, k=None: x + k)(X, k=X), X + X)
-    assert_array_equal(ft.vmap(ft.vmap(lambda x, y: x * y, (None, 0)), (0, None))(X, X),
-                       np.outer(X, X))
+    assert_array_equal(
+        ft.vmap(ft.vmap(lambda x, y: x * y, (None, 0)), (0, None))(X, X), np.outer(X, X)
+    )
 
 
 def test_vmap_errors() -> None:

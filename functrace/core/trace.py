@@ -300,6 +300,7 @@ class Tracer:
             )
         )
 
+
 def _index_text(index: Any) -> str:
     text = ", ".join(map(str, index)) if isinstance(index, tuple) else str(index)
     return text if len(text) < 40 else "..."

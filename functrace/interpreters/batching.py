@@ -139,9 +139,7 @@ def align(size: int, values: Sequence[Any], dims: Sequence[Dim]) -> tuple[list[A
     shapes = [shape_of(v) for v in values]
     first = next(d for d in dims if d is not None)
     lanes = {s for s, d in zip(shapes, dims) if d is not None}
-    if len(lanes) == 1 and all(
-        d == first or (d is None and s == ()) for s, d in zip(shapes, dims)
-    ):
+    if len(lanes) == 1 and all(d == first or (d is None and s == ()) for s, d in zip(shapes, dims)):
         return list(values), list(dims)
     full: tuple[int, ...] = ()
     for s, d in zip(shapes, dims):
@@ -165,8 +163,9 @@ def materialize(size: int, value: Any, dim: Dim, out_dim: int = 0) -> Any:
         out_dim = out_dim % (len(shape) + 1)
         places = [i for i in range(len(shape) + 1) if i != out_dim]
         new_shape = (*shape[:out_dim], size, *shape[out_dim:])
-        return broadcast_in_dim(np.asarray(value)[()] if np.isscalar(value) else value,
-                                new_shape, places)
+        return broadcast_in_dim(
+            np.asarray(value)[()] if np.isscalar(value) else value, new_shape, places
+        )
     return move_axis(value, dim, out_dim % len(shape_of(value)))
 
 
@@ -222,5 +221,3 @@ def batch_jaxpr(
     result = stage(fun, avals, "vmap"), tuple(found)
     closed.memo[key] = result
     return result
-
-

@@ -302,4 +302,3 @@ def jvp_jaxpr(
     result = stage(fun, [*avals, *moving_avals], "jvp"), tuple(found)
     closed.memo[key] = result
     return result
-

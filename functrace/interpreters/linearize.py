@@ -422,6 +422,3 @@ def linearize_jaxpr(closed: ClosedJaxpr, nonzero: tuple[bool, ...]) -> Linearize
     )
     closed.memo[key] = result
     return result
-
-
-

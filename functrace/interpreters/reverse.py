@@ -134,17 +134,11 @@ def _transpose_eqns(
         if all(c is None for c in out_cts):
             continue
         args = [
-            a.val
-            if isinstance(a, Literal)
-            else UndefPrimal(a.aval)
-            if a in linear_vars
-            else env[a]
+            a.val if isinstance(a, Literal) else UndefPrimal(a.aval) if a in linear_vars else env[a]
             for a in eqn.invars
         ]
         rule = eqn.primitive.rule("transpose", "transpose_jaxpr")
-        terms = rule(
-            out_cts if eqn.primitive.multiple_results else out_cts[0], *args, **eqn.params
-        )
+        terms = rule(out_cts if eqn.primitive.multiple_results else out_cts[0], *args, **eqn.params)
         for atom, term in zip(eqn.invars, terms):
             if term is None or not isinstance(atom, Var) or atom not in linear_vars:
                 continue

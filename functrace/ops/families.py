@@ -89,7 +89,7 @@ def elementwise_shape(name: str, avals: Sequence[ShapedArray]) -> tuple[int, ...
 def nary(
     name: str,
     impl: Callable[..., Any],
-    dtypes: str | Sequence[str],
+    dtypes: str,
     lowering: Lowering,
     *,
     out_dtype: OutDtype | None = None,
@@ -101,8 +101,7 @@ def nary(
     Args:
         name: the primitive's name.
         impl: the NumPy function it is.
-        dtypes: the dtype kinds of the operands, which agree; or one string per operand, in which
-            case only operands of equal strings must agree.
+        dtypes: the dtype kinds of the operands, which agree.
         lowering: what it is in a kernel.
         out_dtype: the result's dtype from the operands' dtypes and the parameters; the first's
             without it.
@@ -116,11 +115,7 @@ def nary(
 
     @primitive.def_abstract_eval
     def abstract_eval(*avals: ShapedArray, **params: Any) -> ShapedArray:
-        if isinstance(dtypes, str):
-            check_dtypes(name, dtypes, avals)
-        else:
-            for kinds in dict.fromkeys(dtypes):
-                check_dtypes(name, kinds, [a for a, k in zip(avals, dtypes) if k == kinds])
+        check_dtypes(name, dtypes, avals)
         shape = elementwise_shape(name, avals)
         dtype = avals[0].dtype
         if out_dtype is not None:
@@ -154,9 +149,7 @@ def _boolean(*_: Any, **__: Any) -> np.dtype[Any]:
     return np.dtype(np.bool_)
 
 
-def comparison(
-    name: str, impl: Callable[..., Any], dtypes: str, lowering: Lowering
-) -> Primitive:
+def comparison(name: str, impl: Callable[..., Any], dtypes: str, lowering: Lowering) -> Primitive:
     """Return an element-wise primitive with a boolean result."""
     return nary(
         name, impl, dtypes, lowering, out_dtype=_boolean, not_differentiable="boolean output"
@@ -173,9 +166,7 @@ def reduction(
     not_linear: str | None = None,
 ) -> Primitive:
     """Return a primitive that folds the axes in the parameter ``axes`` away; dtype is kept."""
-    primitive = Primitive(
-        name, not_differentiable=not_differentiable, not_linear=not_linear
-    )
+    primitive = Primitive(name, not_differentiable=not_differentiable, not_linear=not_linear)
     primitive.def_impl(impl)
 
     @primitive.def_abstract_eval

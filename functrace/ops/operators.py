@@ -24,7 +24,6 @@ from functrace.ops.promotion import is_array, is_weak
 __all__ = ["ArrayOperators"]
 
 
-
 _MATRIX_PRODUCT = (((1,), (0,)), ((), ()))
 
 
@@ -121,6 +120,7 @@ class ArrayOperators:
     __rdivmod__ = _reflected("divmod")
     __pow__ = _operator("power")
     __rpow__ = _reflected("power")
+
     def __matmul__(self, other: Any) -> Any:
         if (
             isinstance(other, (Tracer, np.ndarray))
@@ -210,8 +210,9 @@ class ArrayOperators:
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         function = dispatch.ARRAY_FUNCTIONS.get(func)
         if function is None:
-            raise dispatch.no_version_error(f"{func.__module__}.{func.__name__}".removeprefix(
-                "numpy."))
+            raise dispatch.no_version_error(
+                f"{func.__module__}.{func.__name__}".removeprefix("numpy.")
+            )
         return function(*args, **kwargs)
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:

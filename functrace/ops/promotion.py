@@ -109,9 +109,7 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
         return np.broadcast_shapes(*shapes)
     except ValueError:
         text = " ".join(str(s).replace(" ", "") for s in shapes)
-        raise ShapeError(
-            f"operands could not be broadcast together with shapes {text}"
-        ) from None
+        raise ShapeError(f"operands could not be broadcast together with shapes {text}") from None
 
 
 def broadcast_arrays(*xs: Any, keep_scalars: bool = True) -> list[Any]:
