@@ -20,7 +20,7 @@ if not __package__:  # run as a file: the repository's root is where the package
 
 import functrace as ft
 from benchmarks import harness, training
-from functrace.compiler.build import clear_caches
+from functrace.compiler.runtime.build import clear_caches
 
 
 def chain(xp: Any) -> Callable[..., Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functrace.compiler import build, driver
-from functrace.compiler.cache import CacheInfo
+from functrace.compiler.runtime import build, driver
+from functrace.compiler.runtime.cache import CacheInfo
 
 __all__ = ["cache_info", "clear_caches"]
 

@@ -13,7 +13,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import functrace as ft
-from functrace.compiler.driver import driver, portable_calls
+from functrace.compiler.runtime.driver import driver, portable_calls
 from functrace.control.fastcall import MISS
 
 RNG = np.random.default_rng(3)
@@ -210,7 +210,7 @@ def test_bits_are_the_same_for_any_number_of_threads(name: str, dtype: Any) -> N
 LIMIT = """
 import numpy as np
 import functrace as ft
-from functrace.compiler.driver import driver
+from functrace.compiler.runtime.driver import driver
 def f(x):
     return np.exp(np.sin(x))
 x = np.ones(2_000_000)

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.builder import ArrayRef, Index, KernelBuilder, MemoryRef
-from functrace.compiler.kernel import Kernel, Region, Value, regions_of
-from functrace.compiler.lapack import call_step, routine_plan
+from functrace.compiler.ir.builder import ArrayRef, Index, KernelBuilder, MemoryRef
+from functrace.compiler.ir.kernel import Kernel, Region, Value, regions_of
 from functrace.compiler.memory import scratch_arrays
 from functrace.compiler.plan import (
     Array,
@@ -22,7 +21,8 @@ from functrace.compiler.plan import (
     Read,
     contiguous_strides,
 )
-from functrace.compiler.steps import HostCall, SlotView, Step
+from functrace.compiler.runtime.lapack import call_step, routine_plan
+from functrace.compiler.runtime.steps import HostCall, SlotView, Step
 from functrace.core.lowering import Call, Elementwise, Nest
 
 __all__ = ["KernelMaker", "StepCode", "host_step", "nest_kernel", "op_cost", "routine_steps"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from functrace.compiler.builder import Index, MemoryRef
 from functrace.compiler.codegen import op_cost
 from functrace.compiler.codegen_maps import MapMaker
 from functrace.compiler.codegen_points import BLOCK, FEW, LIGHT, Point, plus
-from functrace.compiler.kernel import I64, Value
-from functrace.compiler.lanes import lane_fold
+from functrace.compiler.ir.builder import Index, MemoryRef
+from functrace.compiler.ir.kernel import I64, Value
+from functrace.compiler.ir.lanes import lane_fold
 from functrace.compiler.schedule import COLUMNS, Key
 from functrace.core.lowering import Reduction
 

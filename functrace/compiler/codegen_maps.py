@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from functrace.compiler.builder import Index, MemoryRef
 from functrace.compiler.codegen_points import BLOCK, FEW, LIGHT, Point, PointMaker
-from functrace.compiler.kernel import I64, Value
+from functrace.compiler.ir.builder import Index, MemoryRef
+from functrace.compiler.ir.kernel import I64, Value
 from functrace.compiler.schedule import (
     TILE,
     Key,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from functrace.compiler.builder import ArrayRef, Builder, Index
 from functrace.compiler.codegen import KernelMaker, op_cost
-from functrace.compiler.kernel import I64, Value
+from functrace.compiler.ir.builder import ArrayRef, Builder, Index
+from functrace.compiler.ir.kernel import I64, Value
 from functrace.compiler.plan import Array, Group, Memory, Number, Op, Operand, Read
 from functrace.compiler.schedule import (
     STATIC_EXTENT,

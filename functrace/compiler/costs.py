@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from functrace.compiler.builder import KernelBuilder
 from functrace.compiler.codegen import StepCode
-from functrace.compiler.kernel import (
+from functrace.compiler.ir.builder import KernelBuilder
+from functrace.compiler.ir.kernel import (
     Const,
     For,
     If,
@@ -26,7 +26,7 @@ from functrace.compiler.kernel import (
     Stmt,
     While,
 )
-from functrace.compiler.kernel import Op as ScalarOp
+from functrace.compiler.ir.kernel import Op as ScalarOp
 from functrace.compiler.library import product_flops
 from functrace.compiler.plan import Array, Group, Op, Read
 from functrace.core.lowering import Elementwise, Indexed

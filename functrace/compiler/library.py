@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functrace.compiler.blas import Operand, matrix_product
 from functrace.compiler.plan import Group, Memory, Op, Read
 from functrace.compiler.products import Axes, Product, batched_matrices
-from functrace.compiler.steps import Step
+from functrace.compiler.runtime.blas import Operand, matrix_product
+from functrace.compiler.runtime.steps import Step
 from functrace.core.lowering import Library
 
 __all__ = ["library_step", "product_flops", "product_of"]

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.lapack import routine_plan
 from functrace.compiler.plan import Array, ArrayProgram, Group, Memory
+from functrace.compiler.runtime.lapack import routine_plan
 from functrace.compiler.schedule import Schedule
 from functrace.core.lowering import Indexed, Nest, Routines
 

@@ -20,27 +20,27 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.build import assembly
-from functrace.compiler.build import cache_info as kernel_counts
-from functrace.compiler.cache import CacheInfo
 from functrace.compiler.codegen import StepCode, host_step, nest_kernel, op_cost, routine_steps
 from functrace.compiler.codegen_loops import loop_kernels
 from functrace.compiler.costs import Work, group_work, kernel_work
-from functrace.compiler.emit_llvm import kernel_module
-from functrace.compiler.emit_numba import kernel_source
+from functrace.compiler.emit.emit_llvm import kernel_module
+from functrace.compiler.emit.emit_numba import kernel_source
 from functrace.compiler.fusion import check_groups, fuse
-from functrace.compiler.kernel_check import check_kernel
-from functrace.compiler.kernel_text import kernel_text
+from functrace.compiler.ir.kernel_check import check_kernel
+from functrace.compiler.ir.kernel_text import kernel_text
 from functrace.compiler.library import library_step
 from functrace.compiler.memory import check_memory, place_arrays
 from functrace.compiler.plan import ArrayProgram, Group, Memory, Op, Output, Plan
-from functrace.compiler.program import Program, default_error
 from functrace.compiler.recompute import recompute_cheap
 from functrace.compiler.rows import merge_rows
-from functrace.compiler.runner import PythonProgram, StepFunction, source_function
+from functrace.compiler.runtime.build import assembly
+from functrace.compiler.runtime.build import cache_info as kernel_counts
+from functrace.compiler.runtime.cache import CacheInfo
+from functrace.compiler.runtime.program import Program, default_error
+from functrace.compiler.runtime.runner import PythonProgram, StepFunction, source_function
+from functrace.compiler.runtime.steps import InputSpec, KernelCode, OutputSpec, Step
 from functrace.compiler.schedule import TINY, Schedule, check_schedule, schedule
 from functrace.compiler.simplify import simplify
-from functrace.compiler.steps import InputSpec, KernelCode, OutputSpec, Step
 from functrace.compiler.views import resolve_views
 from functrace.config import config
 from functrace.core.aval import ShapedArray

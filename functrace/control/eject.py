@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from functrace import tree
-from functrace.compiler.eject import Ejected, eject_program
+from functrace.compiler.emit.eject import Ejected, eject_program
 from functrace.compiler.pipeline import Compiled
 from functrace.source_info import describe_function
 

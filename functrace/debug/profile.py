@@ -14,7 +14,7 @@ from typing import Any
 from functrace.compiler.codegen import StepCode
 from functrace.compiler.pipeline import Compiled
 from functrace.compiler.plan import Op
-from functrace.compiler.program import Program
+from functrace.compiler.runtime.program import Program
 from functrace.control.eject import replace_file
 from functrace.control.jit import JitFunction, jit
 from functrace.errors import compose

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.program import InputSpec, OutputSpec, Program, Step
+from functrace.compiler.runtime.program import InputSpec, OutputSpec, Program, Step
 
 F8 = np.dtype(np.float64)
 

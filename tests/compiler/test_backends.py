@@ -11,8 +11,8 @@ from numpy.testing import assert_array_equal
 
 import functrace as ft
 from functrace.compiler.pipeline import compile_jaxpr
-from functrace.compiler.program import default_error
-from functrace.compiler.steps import Step
+from functrace.compiler.runtime.program import default_error
+from functrace.compiler.runtime.steps import Step
 from functrace.config import config
 
 X = np.array([1.0, 2.0, 3.0])

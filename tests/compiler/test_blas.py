@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from functrace.compiler import blas as blas_module
-from functrace.compiler.blas import Operand, blas, matrix_product
-from functrace.compiler.driver import driver, thread_limit
-from functrace.compiler.program import InputSpec, OutputSpec, Program
+from functrace.compiler.runtime import blas as blas_module
+from functrace.compiler.runtime.blas import Operand, blas, matrix_product
+from functrace.compiler.runtime.driver import driver, thread_limit
+from functrace.compiler.runtime.program import InputSpec, OutputSpec, Program
 
 KINDS = ["float32", "float64", "complex64", "complex128"]
 SIZES = [(3, 4, 5), (1, 7, 5), (6, 1, 5), (1, 1, 9), (1, 1, 1), (40, 50, 0), (0, 3, 2), (33, 2, 9)]
@@ -169,7 +169,7 @@ def test_users_own_blas_is_left_alone() -> None:
 import os, sys
 import numpy as np
 before = dict(os.environ)
-from functrace.compiler.blas import blas
+from functrace.compiler.runtime.blas import blas
 blas()
 print(dict(os.environ) == before, "scipy_openblas64" in sys.modules, "scipy" in sys.modules)
 """
@@ -184,7 +184,7 @@ def test_an_amd_machine_with_avx512_gets_its_kernels(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    read = "functrace.compiler.blas.Path.read_text"
+    read = "functrace.compiler.runtime.blas.Path.read_text"
     monkeypatch.setattr(read, lambda path: "vendor_id : AuthenticAMD\nflags : avx2 avx512f")
     assert blas_module._core_type() == {"OPENBLAS_CORETYPE": "SkylakeX"}
     monkeypatch.setattr(read, lambda path: "vendor_id : AuthenticAMD\nflags : avx2")

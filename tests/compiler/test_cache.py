@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 from handmade import ADD_ONE, DOUBLE, SINE, unary
 
-from functrace.compiler import build as build_module
-from functrace.compiler.build import BuildError, build, cache_info, clear_caches
-from functrace.compiler.cache import DiskCache, MemoryCache, default_directory
+from functrace.compiler.runtime import build as build_module
+from functrace.compiler.runtime.build import BuildError, build, cache_info, clear_caches
+from functrace.compiler.runtime.cache import DiskCache, MemoryCache, default_directory
 from functrace.config import config
 
 KEY = "0" * 64
 
 PROGRAM = """
 import numpy as np
-from functrace.compiler.build import cache_info
+from functrace.compiler.runtime.build import cache_info
 from handmade import ADD_ONE, CHECK, DOUBLE, SINE, elementwise
 x = np.linspace(0, 1, 100)
 results = [elementwise(text, (100,)).call(x)[0] for text in (ADD_ONE, DOUBLE, SINE, CHECK)]
@@ -157,7 +157,8 @@ def test_forked_processes_compile_at_once(directory: Path) -> None:
 def test_a_killed_writer_leaves_nothing_that_is_loaded(directory: Path) -> None:
     code = """
 import os
-from functrace.compiler import build, cache
+from functrace.compiler.runtime import build
+from functrace.compiler.runtime import cache
 cache.os.replace = lambda *names: print("writing", flush=True) or os.read(0, 1)
 from handmade import ADD_ONE
 build.build(ADD_ONE)
@@ -235,7 +236,7 @@ def test_another_users_directory_is_refused(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory.mkdir(mode=0o700)
-    monkeypatch.setattr("functrace.compiler.cache.os.geteuid", lambda: 12345)
+    monkeypatch.setattr("functrace.compiler.runtime.cache.os.geteuid", lambda: 12345)
     with pytest.warns(RuntimeWarning, match="belongs to another user"):
         build(ADD_ONE)
     assert cache_info().compiled == 1
@@ -264,7 +265,7 @@ def test_a_failed_write_is_a_warning(directory: Path, monkeypatch: pytest.Monkey
     def full(*names: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("functrace.compiler.cache.os.replace", full)
+    monkeypatch.setattr("functrace.compiler.runtime.cache.os.replace", full)
     with pytest.warns(RuntimeWarning, match="No space left"):
         build(ADD_ONE)
     build(DOUBLE)
@@ -322,13 +323,13 @@ def test_the_directory_follows_config_then_the_platform(
 def test_importing_the_runtime_loads_no_compiler_and_starts_no_thread(directory: Path) -> None:
     code = """
 import sys
-import functrace.compiler.program, functrace.compiler.blas
+import functrace.compiler.runtime.program, functrace.compiler.runtime.blas
 heavy = [m for m in ("llvmlite", "numba", "scipy", "scipy_openblas64") if m in sys.modules]
 from functrace.config import config
 config.threads = 4
 import numpy as np
 from handmade import ADD_ONE, elementwise
-from functrace.compiler.driver import driver
+from functrace.compiler.runtime.driver import driver
 x = np.ones(1000)
 elementwise(ADD_ONE, (1000,)).call(x)
 whole = driver().helpers_started()

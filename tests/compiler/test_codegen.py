@@ -10,7 +10,7 @@ import pytest
 from programs import check, trace
 
 from functrace.compiler.codegen import StepCode
-from functrace.compiler.emit_llvm import kernel_module
+from functrace.compiler.emit.emit_llvm import kernel_module
 from functrace.compiler.pipeline import Compiled, compile_jaxpr
 from functrace.config import config
 from functrace.core.trace import PRIMITIVES

@@ -14,8 +14,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import functrace as ft
-from functrace.compiler import blas, build, driver, memory_ir, numba_native, numpy_abi, signal_ir
-from functrace.compiler.driver import portable_calls
+from functrace.compiler.emit import numba_native
+from functrace.compiler.runtime import blas, build, driver, memory_ir, numpy_abi, signal_ir
+from functrace.compiler.runtime.driver import portable_calls
 from functrace.config import config
 
 X = np.linspace(-2.0, 2.0, 9)

@@ -12,11 +12,11 @@ import pytest
 from numpy.testing import assert_array_equal
 from test_kernel_ir import run
 
-from functrace.compiler import vecmath
-from functrace.compiler.builder import ArrayRef, KernelBuilder
-from functrace.compiler.kernel import Const, Kernel, Load, Op, Scalar
-from functrace.compiler.kernel_check import KernelError, check_kernel
-from functrace.compiler.kernel_text import kernel_text
+from functrace.compiler.ir import vecmath
+from functrace.compiler.ir.builder import ArrayRef, KernelBuilder
+from functrace.compiler.ir.kernel import Const, Kernel, Load, Op, Scalar
+from functrace.compiler.ir.kernel_check import KernelError, check_kernel
+from functrace.compiler.ir.kernel_text import kernel_text
 
 I64 = np.dtype(np.int64)
 

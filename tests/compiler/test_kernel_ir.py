@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from functrace.compiler import build, emit_llvm, emit_numba
-from functrace.compiler.builder import ArrayRef, KernelBuilder
-from functrace.compiler.kernel import Kernel, Op, status_kind_site
-from functrace.compiler.kernel_check import KernelError, check_kernel
-from functrace.compiler.kernel_text import kernel_text
-from functrace.compiler.lanes import lane_fold
+from functrace.compiler.emit import emit_llvm, emit_numba
+from functrace.compiler.ir.builder import ArrayRef, KernelBuilder
+from functrace.compiler.ir.kernel import Kernel, Op, status_kind_site
+from functrace.compiler.ir.kernel_check import KernelError, check_kernel
+from functrace.compiler.ir.kernel_text import kernel_text
+from functrace.compiler.ir.lanes import lane_fold
+from functrace.compiler.runtime import build
 
 INTS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 FLOATS = ["float16", "float32", "float64"]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from functrace.compiler import emit_llvm
-from functrace.compiler.builder import KernelBuilder
-from functrace.compiler.kernel import Kernel, Value
-from functrace.compiler.kernel_text import kernel_text
-from functrace.compiler.lanes import lane_fold
+from functrace.compiler.emit import emit_llvm
+from functrace.compiler.ir.builder import KernelBuilder
+from functrace.compiler.ir.kernel import Kernel, Value
+from functrace.compiler.ir.kernel_text import kernel_text
+from functrace.compiler.ir.lanes import lane_fold
 from tests.compiler.test_kernel_ir import FLOATS, INTS, run
 
 DTYPES = ["bool", *INTS, *FLOATS, "complex64", "complex128"]

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from handmade import ADD_ONE, CHECK, DOUBLE, F8, unary
 
-from functrace.compiler.driver import portable_calls
-from functrace.compiler.program import (
+from functrace.compiler.runtime.driver import portable_calls
+from functrace.compiler.runtime.program import (
     Copy,
     HostCall,
     InputSpec,
@@ -185,7 +185,7 @@ def test_as_text_shows_what_is_inside() -> None:
 INTERRUPTED = """
 import os, signal, threading, time
 import numpy as np
-from functrace.compiler.program import *
+from functrace.compiler.runtime.program import *
 from handmade import ADD_ONE, F8, elementwise
 body = (Step(ADD_ONE, (3, 4), 3),)
 steps = [Step(Copy(3, 1, 24)), Step(Loop(body, int({trips}), swaps=((3, 4),)))]

@@ -19,12 +19,12 @@ import numpy._core.multiarray as multiarray
 import pytest
 from handmade import ADD_ONE, CHECK, COPY, DOUBLE, F8, SINE, elementwise, many, unary
 
-import functrace.compiler.driver as driver_module
-from functrace.compiler import numpy_abi
-from functrace.compiler.build import build, clear_caches
-from functrace.compiler.driver import driver, portable_calls, thread_limit
-from functrace.compiler.kernel import MEMORY_DTYPES
-from functrace.compiler.program import (
+import functrace.compiler.runtime.driver as driver_module
+from functrace.compiler.ir.kernel import MEMORY_DTYPES
+from functrace.compiler.runtime import numpy_abi
+from functrace.compiler.runtime.build import build, clear_caches
+from functrace.compiler.runtime.driver import driver, portable_calls, thread_limit
+from functrace.compiler.runtime.program import (
     HostCall,
     InputSpec,
     KernelCode,

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import scipy.special as sc
 
-from functrace.compiler import emit_llvm
-from functrace.compiler.builder import KernelBuilder
-from functrace.compiler.kernel import MATH_ARITY, Kernel
-from functrace.compiler.vecmath import RULES
+from functrace.compiler.emit import emit_llvm
+from functrace.compiler.ir.builder import KernelBuilder
+from functrace.compiler.ir.kernel import MATH_ARITY, Kernel
+from functrace.compiler.ir.vecmath import RULES
 from tests.compiler.test_kernel_ir import run
 
 INF, NAN = math.inf, math.nan
@@ -251,7 +251,7 @@ def test_numba_gives_the_same_bits(name: str) -> None:
 def test_loops_over_functions_vectorise(name: str) -> None:
     import llvmlite.binding as llvm
 
-    from functrace.compiler import build
+    from functrace.compiler.runtime import build
 
     k = kernel(name, "float64", MATH_ARITY[name])
     module = llvm.parse_assembly(emit_llvm.kernel_module(k))

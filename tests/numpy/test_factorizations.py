@@ -11,7 +11,7 @@ from function_checks import check_all, check_derivative, check_jit, check_traced
 
 import functrace
 from functrace import lax
-from functrace.compiler.driver import driver, thread_limit
+from functrace.compiler.runtime.driver import driver, thread_limit
 from functrace.numpy import linalg
 from functrace.test_util import check_grads
 

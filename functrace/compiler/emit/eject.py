@@ -1,0 +1,269 @@
+"""A compiled program as the text of a Python module of Numba functions, which needs no functrace.
+
+    slots of the frame -> flat arrays;  kernels -> functions of arrays;  steps -> their calls
+
+Products of BLAS become `np.matmul`: whatever BLAS NumPy has rounds as it does. All else is the same
+operations in the same order on the same types, so the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from functrace.compiler.codegen import StepCode
+from functrace.compiler.emit.emit_eject import EjectedKernel, runtime_source, scalar_functions
+from functrace.compiler.emit.emit_numba import stored_dtype
+from functrace.compiler.library import product_of
+from functrace.compiler.memory import scratch_arrays
+from functrace.compiler.pipeline import Compiled
+from functrace.compiler.plan import Group, Op, Read
+
+__all__ = ["Ejected", "eject_program"]
+
+DType = np.dtype[Any]
+
+#: Constants of up to so many elements are written out in the text.
+_WRITTEN_OUT = 16
+_HELPERS = '''
+def _argument(value, shape, dtype, number, name):
+    """A checked argument, flat; `number` says that it stands for a Python number."""
+    array = np.asarray(value, dtype) if number else np.asarray(value)
+    if array.shape != shape or array.dtype != dtype:
+        raise TypeError(
+            f"{name} has shape {array.shape} and dtype {array.dtype}; "
+            f"this program is for shape {shape} and dtype {np.dtype(dtype)}"
+        )
+    return np.ascontiguousarray(array).reshape(-1)
+'''
+_VIEW = '''
+def _view(flat, shape, strides, offset):
+    """Elements of a flat array under a shape; strides and offset count elements."""
+    steps = [stride * flat.itemsize for stride in strides]
+    return np.lib.stride_tricks.as_strided(flat[offset:], shape, steps, writeable=False)
+'''
+_CHECK = '''
+def _check(status, error, what):
+    """Raise what a kernel's status stands for."""
+    kind = status >> 48
+    if kind == 1:
+        index, axis, size = error[:3]
+        raise IndexError(f"index {index} is out of bounds for axis {axis} with size {size}")
+    if kind == 3:
+        raise FloatingPointError(f"invalid value (nan) produced by {what}")
+    if kind == 5:
+        raise np.linalg.LinAlgError(f"{what} failed")
+    if kind:
+        raise RuntimeError(f"a check failed in {what}")
+'''
+
+
+@dataclass
+class Ejected:
+    """The parts of a module.
+
+    Attributes:
+        definitions: everything above the function, in order.
+        lines: the function's steps, unindented; they start from flat arguments ``in_0``, ....
+        outputs: the expression of each result.
+        constants: what an ``.npz`` file beside the module must hold, by key.
+    """
+
+    definitions: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    constants: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+
+
+def eject_program(compiled: Compiled) -> Ejected:
+    """Return a compiled program as Python.
+
+    Raises:
+        NotImplementedError: a step has no form in NumPy and Numba.
+    """
+    return _Ejector(compiled).run()
+
+
+class _Ejector:
+    def __init__(self, compiled: Compiled) -> None:
+        self.compiled = compiled
+        self.c = compiled.compilation
+        self.program = compiled.program
+        self.out = Ejected()
+        self.names: dict[int, str] = {}
+        self.kernels: dict[str, str] = {}
+        self.dtypes: dict[int, DType] = {}
+        self.sizes: dict[int, int] = {}
+
+    def run(self) -> Ejected:
+        self.name_slots()
+        self.allocate()
+        groups = self.compiled.step_groups()
+        fails = False
+        for k, (code, group) in enumerate(zip(self.c.codes, groups)):
+            step = self.program.steps[k]
+            if isinstance(code, StepCode):
+                fails |= self.kernel_step(k, code, step.label)
+            elif group is not None and group.kind == "library":
+                self.product_step(k, group, step.label)
+            else:
+                _refuse(step.label, code.eqn)
+        if fails:
+            self.out.lines.insert(0, "error = np.zeros(8, np.int64)")
+        self.return_results()
+        self.define(fails)
+        return self.out
+
+    def define(self, fails: bool) -> None:
+        """Put the definitions in order: run time, vector mathematics, kernels, helpers."""
+        kernels = [code.kernel for code in self.c.codes if isinstance(code, StepCode)]
+        functions = scalar_functions(kernels)
+        sources = [
+            re.sub(r"^def \w+", f"def {name}", text, count=1, flags=re.MULTILINE)
+            for text, name in self.kernels.items()
+        ]
+        runtime = runtime_source([*functions, *sources])
+        helpers = [_HELPERS.strip()]
+        helpers += [_VIEW.strip()] if any("_view(" in line for line in self.out.lines) else []
+        helpers += [_CHECK.strip()] if fails else []
+        self.out.definitions += [*runtime, *functions, *sources, *helpers]
+
+    # --- slots ---------------------------------------------------------------------------------
+
+    def name_slots(self) -> None:
+        """Name every slot and note what its flat array is made of."""
+        for k, spec in enumerate(self.program.inputs):
+            self.note(spec.slot, f"in_{k}", spec.dtype, math.prod(spec.shape))
+        for k, (slot, value) in enumerate(self.program.constants.items()):
+            self.note(slot, f"const_{k}", value.dtype, value.size)
+            self.constant(f"const_{k}", value)
+        for k, output in enumerate(self.program.outputs):
+            if not output.copy:
+                self.note(output.slot, f"out_{k}", output.dtype, math.prod(output.shape))
+        for array, slot in self.c.memory.slots.items():
+            self.note(slot, f"tmp_{slot}", array.dtype, array.size)
+        for group in self.c.groups:
+            slots = self.c.memory.scratch.get(group.index, [])
+            for slot, (shape, dtype) in zip(slots, self.scratch(group)):
+                self.note(slot, f"tmp_{slot}", np.dtype(dtype), math.prod(shape))
+
+    def note(self, slot: int, name: str, dtype: DType, size: int) -> None:
+        if slot not in self.names:
+            self.names[slot], self.dtypes[slot], self.sizes[slot] = name, dtype, size
+
+    def scratch(self, group: Group) -> list[tuple[tuple[int, ...], Any]]:
+        if group.kind != "loop":
+            return scratch_arrays(group)
+        extent = self.c.schedules[group.index].extent
+        return [((extent,), op.outs[0].dtype) for op in group.folds]
+
+    def constant(self, name: str, value: np.ndarray[Any, Any]) -> None:
+        exact = value.dtype.kind in "iub" or (value.dtype.kind == "f" and np.isfinite(value).all())
+        if exact and value.size <= _WRITTEN_OUT:
+            text = f"{name} = np.array({value.ravel().tolist()}, {_dtype_text(value.dtype)})"
+        else:
+            # The key says what the array holds: a file of another program is noticed.
+            digest = hashlib.sha256(value.tobytes()).hexdigest()[:12]
+            key = f"{name}_{digest}"
+            self.out.constants[key] = value.reshape(-1)
+            text = f'{name} = _constants["{key}"]'
+        self.out.definitions.append(f"{text}  # shape {value.shape}")
+
+    def allocate(self) -> None:
+        """Make results and temporaries; these don't share memory here, for the sake of reading."""
+        for slot, name in self.names.items():
+            if name.startswith(("out_", "tmp_")):
+                dtype = _dtype_text(self.dtypes[slot])
+                self.out.lines.append(f"{name} = np.empty({self.sizes[slot]}, {dtype})")
+
+    def slot(self, slot: int, dtype: DType, label: str) -> str:
+        """Return the expression of a slot's memory as elements of a dtype."""
+        if slot not in self.names:
+            _refuse(label, None)
+        name = self.names[slot]
+        return name if self.dtypes[slot] == dtype else f"{name}.view({_dtype_text(dtype)})"
+
+    # --- steps ---------------------------------------------------------------------------------
+
+    def kernel_step(self, k: int, code: StepCode, label: str) -> bool:
+        """Add a kernel's call; return whether it can fail."""
+        printer = EjectedKernel(code.kernel)
+        text = printer.source("kernel")
+        short = re.sub(r"\W+", "_", label)[:40].strip("_")
+        name = self.kernels.setdefault(text, f"kernel_{len(self.kernels)}_{short}")
+        arguments = ["error"] if printer.fails else []
+        for entry, word in zip(code.kernel.record, code.record):
+            if entry.buffer is not None:
+                arguments.append(self.slot(word, stored_dtype(entry.buffer.dtype), label))
+            elif entry.value is not None:
+                arguments.append(str(word))
+        self.out.lines.append(f"# step {k}: {label}")
+        bounds, indent = f"0, {code.extent}", ""
+        if 0 < code.grain < code.extent:
+            self.out.lines.append(f"for lo in range(0, {code.extent}, {code.grain}):")
+            bounds, indent = f"lo, min(lo + {code.grain}, {code.extent})", "    "
+        call = f"{name}({', '.join([bounds, *arguments])})"
+        if printer.fails:
+            call = f"_check({call}, error, {label!r})"
+        self.out.lines.append(indent + call)
+        return printer.fails
+
+    def product_step(self, k: int, group: Group, label: str) -> None:
+        """Add a matrix product as `np.matmul` of the operands seen as batches of matrices."""
+        (op,) = group.body
+        product = product_of(op)
+        lhs, rhs = op.reads
+        batch, m, n, depth = product.sizes(lhs, rhs)
+        batch_a, kept_a, contracted_a = product.lhs
+        batch_b, kept_b, contracted_b = product.rhs
+        a = self.operand(lhs, (*batch_a, *kept_a, *contracted_a), (batch, m, depth), label)
+        b = self.operand(rhs, (*batch_b, *contracted_b, *kept_b), (batch, depth, n), label)
+        target = self.slot(self.c.memory.slots[op.outs[0]], op.outs[0].dtype, label)
+        self.out.lines += [
+            f"# step {k}: {label}, by NumPy's BLAS",
+            f"{target}[:] = np.matmul({a}, {b}).reshape(-1)",
+        ]
+
+    def operand(
+        self, read: Read, order: Sequence[int], shape: tuple[int, int, int], label: str
+    ) -> str:
+        flat = self.slot(self.c.memory.slots[read.array], read.dtype, label)
+        if read.whole:
+            text = f"{flat}.reshape({read.shape})"
+        else:
+            text = f"_view({flat}, {read.shape}, {read.strides}, {read.offset})"
+        if tuple(order) != tuple(range(len(order))):
+            text += f".transpose({tuple(order)})"
+        wanted = shape[1:] if shape[0] == 1 else shape
+        seen = tuple(read.shape[i] for i in order)
+        return text if seen == wanted else f"{text}.reshape({wanted})"
+
+    def return_results(self) -> None:
+        for output in self.program.outputs:
+            name = self.slot(output.slot, output.dtype, "a result")
+            size = math.prod(output.shape)
+            if output.copy:
+                name = f"{name}[:{size}].copy()"
+            text = f"{name}.reshape({output.shape})" if output.shape else f"{name}[0]"
+            self.out.outputs.append(text)
+
+
+def _refuse(label: str, eqn: object) -> None:
+    op = eqn if isinstance(eqn, Op) else None
+    source = op.eqn.source if op is not None and op.eqn is not None else None
+    where = f" at {source}" if source is not None else ""
+    raise NotImplementedError(
+        f"eject: {op.name if op is not None else label}{where} has no form in NumPy and Numba "
+        "alone.\nBecause: it calls LAPACK or Python, or repeats steps.\n"
+        "Try: ejecting the parts before and after it."
+    )
+
+
+def _dtype_text(dtype: DType) -> str:
+    return "np.bool_" if dtype.kind == "b" else f"np.{dtype.name}"

@@ -1,0 +1,356 @@
+"""Prints a loop over lanes as straight SIMD code: every statement once, on vectors of all lanes.
+
+LLVM's loop vectoriser could do the same, at several times the compile time, and only when it finds
+it profitable. A scalar of the loop body is here one of three: uniform (the same in all lanes,
+printed as a scalar), affine (an index `base + step * lane` with a constant step), or a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from functrace.compiler.emit.emit_llvm_extern import WIDTHS, wrapper
+from functrace.compiler.emit.emit_llvm_ops import llvm_op, llvm_type
+from functrace.compiler.ir import vecmath
+from functrace.compiler.ir.kernel import (
+    I64,
+    Buffer,
+    Const,
+    DType,
+    For,
+    If,
+    Load,
+    Local,
+    Op,
+    Region,
+    Scalar,
+    Stmt,
+    Store,
+    real_dtype,
+)
+
+
+class Host(Protocol):
+    """What the lane printer needs of the printer it works for."""
+
+    def emit(self, line: str) -> None: ...
+
+    def temp(self) -> str: ...
+
+    def value(self, v: Scalar) -> str: ...
+
+    def define(self, v: Scalar) -> str: ...
+
+    def stmt(self, stmt: Stmt) -> None: ...
+
+    def memory(self, memory: Buffer | Local) -> tuple[str, str]: ...
+
+    def vector_function(self, name: str, dtype: DType, lanes: int) -> str: ...
+
+
+def fits(loop: For) -> bool:
+    """Whether `loop` is one over lanes whose body can be printed as straight SIMD code."""
+    if loop.lanes < 2 or loop.step != 1 or loop.params:
+        return False
+    if not (isinstance(loop.lo, Const) and isinstance(loop.hi, Const)):
+        return False
+    return int(loop.hi.value) - int(loop.lo.value) == loop.lanes and straight(loop.body, loop.lanes)
+
+
+def straight(region: Region, lanes: int, memory: bool = True) -> bool:
+    """Whether `region` has only scalar operations, plain memory and branches without memory."""
+    return all(_straight(stmt, lanes, memory) for stmt in region.stmts)
+
+
+def _straight(stmt: Stmt, lanes: int, memory: bool) -> bool:
+    if isinstance(stmt, Op):
+        if stmt.name == "extern":
+            return lanes in WIDTHS
+        if stmt.name == "math":
+            function = vecmath.function(stmt.attr, stmt.result.dtype)
+            return straight(function.body, lanes, memory=False)
+        # An arm is run in all lanes here: a division that it guards would trap in the others.
+        return memory or stmt.name not in ("udiv", "urem") or isinstance(stmt.args[1], Const)
+    if isinstance(stmt, If):
+        return all(straight(arm, lanes, memory=False) for arm in (stmt.then, stmt.orelse))
+    return memory and isinstance(stmt, (Load, Store))
+
+
+def vector(kind: str, lanes: int) -> str:
+    """The type of a vector."""
+    return f"<{lanes} x {kind}>"
+
+
+class LanePrinter:
+    """Prints statements for `lanes` lanes at once."""
+
+    def __init__(self, host: Host, lanes: int, mask: str = "") -> None:
+        self.host = host
+        self.lanes = lanes
+        self.mask = mask or vector_literal("i1", "true", lanes)
+        self.vectors: set[int] = set()
+        self.affine: dict[int, tuple[str, int]] = {}
+        self._made: dict[str, str] = {}
+
+    # ---- values --------------------------------------------------------------------------------
+
+    def varies(self, v: Scalar) -> bool:
+        return not isinstance(v, Const) and (v.id in self.vectors or v.id in self.affine)
+
+    def use(self, v: Scalar) -> str:
+        """`v` as a vector."""
+        if not isinstance(v, Const):
+            if v.id in self.vectors:
+                return self.host.value(v)
+            if v.id in self.affine:
+                return self._indices(v)
+        kind, text = llvm_type(v.dtype), self.host.value(v)
+        return self._once(f"{kind} {text}", lambda: self.splat(kind, text))
+
+    def _once(self, key: str, make: Callable[[], str]) -> str:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def splat(self, kind: str, text: str) -> str:
+        one, all_lanes, n = self.host.temp(), self.host.temp(), self.lanes
+        wide = vector(kind, n)
+        self.host.emit(f"{one} = insertelement {wide} poison, {kind} {text}, i64 0")
+        self.host.emit(
+            f"{all_lanes} = shufflevector {wide} {one}, {wide} poison, "
+            f"{vector('i32', n)} zeroinitializer"
+        )
+        return all_lanes
+
+    def _indices(self, v: Scalar) -> str:
+        base, step = self.affine[v.id]
+
+        def make() -> str:
+            start = self._once(f"i64 {base}", lambda: self.splat("i64", base))
+            steps = ", ".join(f"i64 {k * step}" for k in range(self.lanes))
+            out = self.host.temp()
+            self.host.emit(f"{out} = add {vector('i64', self.lanes)} {start}, <{steps}>")
+            return out
+
+        return self._once(f"index {v.id}", make)
+
+    # ---- statements ----------------------------------------------------------------------------
+
+    def loop(self, body: Region, index: Scalar, first: str) -> None:
+        """Print the iterations from index `first` on, one a lane."""
+        self.affine[index.id] = (first, 1)
+        self.region(body)
+
+    def region(self, region: Region) -> None:
+        skip = False
+        for k, stmt in enumerate(region.stmts):
+            if skip:
+                skip = False
+            elif isinstance(stmt, Op):
+                self.op(stmt)
+            elif isinstance(stmt, If):
+                self.branch(stmt)
+            elif isinstance(stmt, Load):
+                self.load(stmt)
+            elif isinstance(stmt, Store):
+                # The two halves of a complex value are stored together.
+                skip = stmt.memory.dtype.kind == "c"
+                other = region.stmts[k + 1] if skip else stmt
+                assert isinstance(other, Store)
+                self.store(stmt, other)
+
+    def op(self, op: Op) -> None:
+        if not any(self.varies(a) for a in op.args):
+            self.host.stmt(op)
+            return
+        if op.result.dtype == I64 and self._affine(op):
+            return
+        args = [self.use(a) for a in op.args]
+        result = self.host.define(op.result)
+        self.vectors.add(op.result.id)
+        if op.attr:
+            self.call(op, result, args)
+            return
+        for line in llvm_op(op, result, args, self.host.temp, self.lanes):
+            self.host.emit(line)
+
+    def _affine(self, op: Op) -> bool:
+        """Keep sums of indices and invariants, and constant multiples, as scalars."""
+        if op.name not in ("add", "sub", "mul"):
+            return False
+        if any(not isinstance(a, Const) and a.id in self.vectors for a in op.args):
+            return False
+        (b0, s0), (b1, s1) = (self._as_affine(a) for a in op.args)
+        if op.name == "mul":
+            times = next((a for a in op.args if isinstance(a, Const)), None)
+            if times is None:
+                return False
+            step = (s0 or s1) * int(times.value)
+        else:
+            step = s0 + s1 if op.name == "add" else s0 - s1
+        base = self.host.temp()
+        self.host.emit(f"{base} = {op.name} i64 {b0}, {b1}")
+        self.affine[op.result.id] = (base, step)
+        return True
+
+    def _as_affine(self, v: Scalar) -> tuple[str, int]:
+        if not isinstance(v, Const) and v.id in self.affine:
+            return self.affine[v.id]
+        return self.host.value(v), 0
+
+    def call(self, op: Op, result: str, args: Sequence[str]) -> None:
+        kind = vector(llvm_type(op.result.dtype), self.lanes)
+        typed = [f"{kind} {a}" for a in args]
+        if op.name == "extern":
+            typed.append(f"{vector('i1', self.lanes)} {self.mask}")
+            name = f"{wrapper(op.attr)}.x{self.lanes}"
+        else:
+            name = self.host.vector_function(op.attr, op.result.dtype, self.lanes)
+        self.host.emit(f"{result} = call {kind} @{name}({', '.join(typed)})")
+
+    def branch(self, stmt: If) -> None:
+        """Both arms, each under its mask, and a select."""
+        wide = vector("i1", self.lanes)
+        pred, no = self.use(stmt.pred), self.host.temp()
+        every = vector_literal("i1", "true", self.lanes)
+        self.host.emit(f"{no} = xor {wide} {pred}, {every}")
+        outer = self.mask
+        picked: list[list[str]] = []
+        for side, arm in ((pred, stmt.then), (no, stmt.orelse)):
+            self.mask = self.host.temp()
+            self.host.emit(f"{self.mask} = and {wide} {outer}, {side}")
+            self.region(arm)
+            picked.append([self.use(v) for v in arm.yields])
+        self.mask = outer
+        for result, yes, other in zip(stmt.results, *picked, strict=True):
+            kind = vector(llvm_type(result.dtype), self.lanes)
+            self.vectors.add(result.id)
+            name = self.host.define(result)
+            self.host.emit(f"{name} = select {wide} {pred}, {kind} {yes}, {kind} {other}")
+
+    # ---- memory --------------------------------------------------------------------------------
+
+    def load(self, stmt: Load) -> None:
+        if not self.varies(stmt.index):
+            self.host.stmt(stmt)
+            return
+        stored = storage_type(stmt.memory.dtype)
+        name = self.host.define(stmt.result)
+        self.vectors.add(stmt.result.id)
+        raw = name if stored == llvm_type(stmt.result.dtype) else self.host.temp()
+        if self.affine.get(stmt.index.id, ("", 0))[1] == 1:
+            self._load_row(stmt, raw, stored)
+        else:
+            self._gather(stmt, raw, stored)
+        wide = vector(stored, self.lanes)
+        if stored == "i8" and stmt.result.dtype.kind == "b":
+            self.host.emit(f"{name} = icmp ne {wide} {raw}, zeroinitializer")
+        elif stored == "half":
+            self.host.emit(f"{name} = fpext {wide} {raw} to {vector('float', self.lanes)}")
+
+    def _load_row(self, stmt: Load, raw: str, stored: str) -> None:
+        base, _ = self.affine[stmt.index.id]
+        parts = 2 if stmt.memory.dtype.kind == "c" else 1
+        pointer, rest = self._pointer(stmt.memory, base, parts, stored)
+        wide = vector(stored, self.lanes * parts)
+        if parts == 1:
+            self.host.emit(f"{raw} = load {wide}, ptr {pointer}{rest}")
+            return
+        both = self.host.temp()
+        self.host.emit(f"{both} = load {wide}, ptr {pointer}{rest}")
+        picks = numbers(2 * k + stmt.part for k in range(self.lanes))
+        self.host.emit(f"{raw} = shufflevector {wide} {both}, {wide} poison, {picks}")
+
+    def _pointer(
+        self, memory: Buffer | Local, base: str, parts: int, stored: str
+    ) -> tuple[str, str]:
+        pointer, rest = self.host.memory(memory)
+        at = base
+        if parts == 2:
+            at = self.host.temp()
+            self.host.emit(f"{at} = shl i64 {base}, 1")
+        out = self.host.temp()
+        self.host.emit(f"{out} = getelementptr inbounds {stored}, ptr {pointer}, i64 {at}")
+        return out, rest
+
+    def _each(
+        self, memory: Buffer | Local, index: Scalar, part: int, stored: str
+    ) -> list[tuple[str, str]]:
+        """A pointer for every lane."""
+        indices, out = self.use(index), []
+        wide = vector("i64", self.lanes)
+        for k in range(self.lanes):
+            at = self.host.temp()
+            self.host.emit(f"{at} = extractelement {wide} {indices}, i64 {k}")
+            parts = 2 if memory.dtype.kind == "c" else 1
+            pointer, rest = self._pointer(memory, at, parts, stored)
+            if part:
+                first, pointer = pointer, self.host.temp()
+                self.host.emit(f"{pointer} = getelementptr inbounds {stored}, ptr {first}, i64 1")
+            out.append((pointer, rest))
+        return out
+
+    def _gather(self, stmt: Load, raw: str, stored: str) -> None:
+        wide, last = vector(stored, self.lanes), "poison"
+        pointers = self._each(stmt.memory, stmt.index, stmt.part, stored)
+        for k, (pointer, rest) in enumerate(pointers):
+            one = self.host.temp()
+            self.host.emit(f"{one} = load {stored}, ptr {pointer}{rest}")
+            put = raw if k == self.lanes - 1 else self.host.temp()
+            self.host.emit(f"{put} = insertelement {wide} {last}, {stored} {one}, i64 {k}")
+            last = put
+
+    def store(self, stmt: Store, other: Store) -> None:
+        """Store one statement's value, or those of both halves of a complex element."""
+        memory = stmt.memory
+        stored = storage_type(memory.dtype)
+        halves = [stmt] if other is stmt else [stmt, other]
+        values = [self._to_store(s.value, stored) for s in halves]
+        if not isinstance(stmt.index, Const) and self.affine.get(stmt.index.id, ("", 0))[1] == 1:
+            base, _ = self.affine[stmt.index.id]
+            pointer, rest = self._pointer(memory, base, len(values), stored)
+            value, wide = values[0], vector(stored, self.lanes)
+            if len(values) == 2:
+                value, wide = self._interleave(values, stored)
+            self.host.emit(f"store {wide} {value}, ptr {pointer}{rest}")
+            return
+        for part, value in enumerate(values):
+            for k, (pointer, rest) in enumerate(self._each(memory, stmt.index, part, stored)):
+                one = self.host.temp()
+                wide = vector(stored, self.lanes)
+                self.host.emit(f"{one} = extractelement {wide} {value}, i64 {k}")
+                self.host.emit(f"store {stored} {one}, ptr {pointer}{rest}")
+
+    def _interleave(self, values: Sequence[str], stored: str) -> tuple[str, str]:
+        narrow, out, n = vector(stored, self.lanes), self.host.temp(), self.lanes
+        picks = numbers(k // 2 + (k % 2) * n for k in range(2 * n))
+        self.host.emit(f"{out} = shufflevector {narrow} {values[0]}, {narrow} {values[1]}, {picks}")
+        return out, vector(stored, 2 * n)
+
+    def _to_store(self, v: Scalar, stored: str) -> str:
+        value, wide = self.use(v), vector(llvm_type(v.dtype), self.lanes)
+        if stored == llvm_type(v.dtype):
+            return value
+        out = self.host.temp()
+        word = "zext" if stored == "i8" else "fptrunc"
+        self.host.emit(f"{out} = {word} {wide} {value} to {vector(stored, self.lanes)}")
+        return out
+
+
+def vector_literal(kind: str, text: str, lanes: int) -> str:
+    """A vector constant of equal elements."""
+    return f"<{', '.join([f'{kind} {text}'] * lanes)}>"
+
+
+def numbers(values: Iterable[int]) -> str:
+    """A typed vector of int32 constants, as shuffles take them."""
+    items = [f"i32 {v}" for v in values]
+    return f"<{len(items)} x i32> <{', '.join(items)}>"
+
+
+def storage_type(dtype: DType) -> str:
+    """The LLVM type of one scalar in memory."""
+    if dtype.kind == "b":
+        return "i8"
+    return "half" if dtype.kind == "f" and dtype.itemsize == 2 else llvm_type(real_dtype(dtype))

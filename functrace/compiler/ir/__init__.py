@@ -1,0 +1,1 @@
+"""The typed kernel IR: its data, the builder lowering rules write with, and its mathematics."""

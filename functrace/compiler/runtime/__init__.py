@@ -1,0 +1,1 @@
+"""What runs: objects built and kept, the native driver, programs, BLAS."""

@@ -1,0 +1,392 @@
+"""Turns the LLVM text of a kernel into loaded machine code, by way of the caches.
+
+    text -> key -> (in memory? on disk? else parse, verify, optimise, emit) -> link -> address
+
+Each kernel is a module and an object of its own: a batch saves about a millisecond a kernel, but
+then one changed kernel would compile all of its neighbours again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import itertools
+import os
+import re
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from functrace.compiler.runtime.cache import CacheInfo, DiskCache, MemoryCache, default_directory
+
+__all__ = [
+    "BuildError",
+    "NativeCode",
+    "assembly",
+    "build",
+    "cache_info",
+    "clear_caches",
+    "process_symbol",
+]
+
+Symbols = Mapping[str, int]
+
+#: Changed whenever the same text would be compiled into different code.
+_RECIPE = "2: O2, loop vectoriser, no SLP, pic, small"
+_MEMORY_LIMIT = 4096
+
+_LIBM = [
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "atan2",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "pow",
+    "cbrt",
+    "hypot",
+    "erf",
+    "erfc",
+    "tgamma",
+    "lgamma",
+    "floor",
+    "ceil",
+    "trunc",
+    "rint",
+    "round",
+    "nearbyint",
+    "fmod",
+    "remainder",
+    "copysign",
+    "nextafter",
+    "ldexp",
+    "fma",
+    "sqrt",
+    "fabs",
+    "fmin",
+    "fmax",
+]
+#: What a kernel may call by name without asking: nothing here allocates, does I/O or locks.
+_ALLOWED = frozenset(_LIBM) | {name + "f" for name in _LIBM} | {"memcpy", "memmove", "memset"}
+#: What LLVM itself may call in the place of an instruction.
+_ALWAYS = ("memcpy", "memmove", "memset", "fmod", "fmodf")
+_RUNTIME = [
+    "__extendhfsf2",
+    "__truncsfhf2",
+    "__truncdfhf2",
+    "__divti3",
+    "__udivti3",
+    "__modti3",
+    "__umodti3",
+    "__multi3",
+]
+
+_DECLARED = re.compile(r'^\s*declare\b[^@\n]*@"?([\w.$]+)"?\s*\(', re.MULTILINE)
+_EXTERNAL = re.compile(r"^@([\w.$]+) = external\b", re.MULTILINE)
+_INTRINSIC = re.compile(r"@llvm\.(\w+)\.(f32|f64)\b")
+
+
+class BuildError(RuntimeError):
+    """A kernel's text is not one the compiler accepts; always a fault of functrace."""
+
+
+class NativeCode:
+    """Loaded code: the addresses of its entry points, valid for as long as this object lives."""
+
+    __slots__ = ("__weakref__", "_library", "addresses", "key")
+
+    def __init__(self, key: str, addresses: dict[str, int], library: object) -> None:
+        self.key = key
+        self.addresses = addresses
+        self._library = library
+
+    @property
+    def address(self) -> int:
+        """The address of the only entry point."""
+        (address,) = self.addresses.values()
+        return address
+
+
+class _Counters:
+    def __init__(self) -> None:
+        self.hits = self.disk_hits = self.compiled = 0
+
+
+# One lock for all of it: LLVM's binding serialises its calls anyway, and two threads that want
+# the same kernel should compile it once. It is held across fork, so no child inherits it locked.
+_lock = threading.RLock()
+_memory: MemoryCache[NativeCode] = MemoryCache(_MEMORY_LIMIT)
+#: Code that some program still holds is found again even after the bounded map let go of it.
+_alive: weakref.WeakValueDictionary[str, NativeCode] = weakref.WeakValueDictionary()
+_counters = _Counters()
+_disks: dict[str, DiskCache] = {}
+_serial = itertools.count()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
+
+
+def build(
+    text: str,
+    entries: Iterable[str] = ("kernel",),
+    symbols: Callable[[], Symbols] | None = None,
+    *,
+    forever: bool = False,
+) -> NativeCode:
+    """Return loaded code for a module of LLVM text.
+
+    Args:
+        text: a whole module. It may declare libm functions, LLVM intrinsics and ``symbols``.
+        entries: the functions of the module to give addresses of.
+        symbols: called for the addresses of further external names the text may declare.
+        forever: keep the code loaded until the process ends, whoever lets go of it.
+
+    Returns:
+        The code; dropping the last reference to it unloads it.
+
+    Raises:
+        BuildError: the text does not parse or verify, or names a function it may not call.
+    """
+    names = tuple(entries)
+    key = _key(text, names)
+    with _lock:
+        code = _memory.get(key) or _alive.get(key)
+        if code is not None:
+            _counters.hits += 1
+            return code
+        imports = _imports(text, symbols)
+        disk = _disk()
+        image = disk.get(key)
+        if image is not None:
+            _counters.disk_hits += 1
+        else:
+            image = _compile(text)
+            _counters.compiled += 1
+            disk.put(key, image)
+        code = _load(key, image, names, imports, forever)
+        _memory.put(key, code)
+        _alive[key] = code
+        return code
+
+
+def cache_info() -> CacheInfo:
+    """Return what the kernel cache has done in this process, and what it holds.
+
+    Example:
+        >>> from functrace.compiler.runtime.build import cache_info
+        >>> cache_info().limit
+        4096
+    """
+    directory = _disk().directory
+    return CacheInfo(
+        _counters.hits,
+        _counters.disk_hits,
+        _counters.compiled,
+        len(_memory),
+        _memory.limit,
+        None if directory is None else str(directory),
+    )
+
+
+def clear_caches(disk: bool = False) -> None:
+    """Forget every compiled kernel that no program uses, and reset the counts.
+
+    Args:
+        disk: also remove the kernels kept on disk for this and other processes.
+    """
+    with _lock:
+        _memory.clear()
+        _alive.clear()
+        _counters.__init__()  # type: ignore[misc]
+        if disk:
+            _disk().clear()
+
+
+def process_symbol(name: str) -> int | None:
+    """Return the address of a C function of this process, or None."""
+    for library in _c_libraries():
+        try:
+            function = getattr(library, name)
+        except AttributeError:
+            continue
+        return ctypes.cast(function, ctypes.c_void_p).value
+    return None
+
+
+@lru_cache(maxsize=1)
+def _c_libraries() -> list[ctypes.CDLL]:
+    if sys.platform == "win32":
+        return [ctypes.CDLL("ucrtbase")]
+    found = [ctypes.CDLL(None)]
+    for name in ("libm.so.6", "libgcc_s.so.1") if sys.platform == "linux" else ():
+        try:
+            found.append(ctypes.CDLL(name))
+        except OSError:
+            continue
+    return found
+
+
+def _disk() -> DiskCache:
+    root = default_directory()
+    return _disks.setdefault(str(root), DiskCache(root))
+
+
+def _key(text: str, entries: tuple[str, ...]) -> str:
+    digest = hashlib.sha256(_fingerprint())
+    digest.update("\0".join((*entries, text)).encode())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _fingerprint() -> bytes:
+    """What the machine code depends on besides the text."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features().flatten()
+    parts = (
+        _RECIPE,
+        f"llvmlite {llvmlite.__version__} {llvm.llvm_version_info}",
+        f"numpy {np.__version__}",
+        llvm.get_process_triple(),
+        llvm.get_host_cpu_name(),
+        features,
+    )
+    return "\0".join(parts).encode() + b"\0"
+
+
+@lru_cache(maxsize=1)
+def _machine() -> Any:
+    """LLVM's description of this very CPU, as a target machine."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    return target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        reloc="pic",
+        codemodel="small",
+    )
+
+
+@lru_cache(maxsize=1)
+def _linker() -> Any:
+    """The one LLJIT; never disposed of, since a thread may still run its code at exit."""
+    import llvmlite.binding as llvm
+
+    _machine()
+    linker = llvm.create_lljit_compiler(suppress_errors=True)
+    _keep_forever(linker)
+    return linker
+
+
+def _keep_forever(thing: object) -> None:
+    """Add a reference that nothing gives back, so that not even the interpreter's end frees it."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+def assembly(text: str) -> str:
+    """Return the target's assembly for a module of LLVM text, as compiled for this CPU."""
+    module = _optimised(text)
+    code: str = _machine().emit_assembly(module)
+    module.close()
+    return code
+
+
+def _compile(text: str) -> bytes:
+    module = _optimised(text)
+    image: bytes = _machine().emit_object(module)
+    module.close()
+    return image
+
+
+def _optimised(text: str) -> Any:
+    """Return the module of a text, verified and optimised."""
+    import llvmlite.binding as llvm
+
+    machine = _machine()
+    try:
+        module = llvm.parse_assembly(text)
+        module.verify()
+    except RuntimeError as error:
+        raise BuildError(f"LLVM rejects a kernel: {error}") from None
+    module.triple = machine.triple
+    module.data_layout = str(machine.target_data)
+    # O3 adds loop unswitching: a reduction takes twice as long to compile and runs no faster.
+    options = llvm.create_pipeline_tuning_options(2)
+    options.loop_vectorization = True
+    # SLP takes hundreds of milliseconds on long straight-line bodies and gains nothing there.
+    options.slp_vectorization = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return module
+
+
+def _imports(text: str, symbols: Callable[[], Symbols] | None) -> dict[str, int]:
+    """Return the address of each external name that ``text`` may end up calling."""
+    declared = [name for name in _DECLARED.findall(text) if not name.startswith("llvm.")]
+    declared += _EXTERNAL.findall(text)
+    own = symbols() if symbols is not None else {}
+    refused = sorted(name for name in declared if name not in own and name not in _ALLOWED)
+    if refused:
+        raise BuildError(f"a kernel may not call {', '.join(refused)}: not on the list of names")
+    wanted = {*_ALWAYS, *declared}
+    for name, kind in _INTRINSIC.findall(text):
+        wanted.add(name if kind == "f64" else name + "f")
+    if "half" in text or "i128" in text:
+        wanted.update(_RUNTIME)
+    found: dict[str, int] = {}
+    for name in sorted(wanted):
+        address = own[name] if name in own else _known(name)
+        if address:
+            found[name] = address
+    return found
+
+
+@lru_cache(maxsize=512)
+def _known(name: str) -> int | None:
+    return process_symbol(name) if name in _ALLOWED or name in _RUNTIME else None
+
+
+def _load(
+    key: str, image: bytes, entries: tuple[str, ...], imports: dict[str, int], forever: bool
+) -> NativeCode:
+    import llvmlite.binding as llvm
+
+    builder = llvm.JITLibraryBuilder().add_object_img(image)
+    for name, address in imports.items():
+        builder.import_symbol(name, address)
+    for name in entries:
+        builder.export_symbol(name)
+    try:
+        library = builder.link(_linker(), f"functrace{next(_serial)}")
+    except RuntimeError as error:
+        raise BuildError(f"a kernel does not link: {error}") from None
+    addresses = {name: int(library[name]) for name in entries}
+    if forever:
+        _keep_forever(library)
+    return NativeCode(key, addresses, library)

@@ -1,0 +1,163 @@
+"""Runs a step list from Python: kernels as printed source, compiled by Numba or interpreted.
+
+The same plan, records and memory as the native program; only who runs a kernel differs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from functrace.compiler.emit.emit_numba import load
+from functrace.compiler.ir.kernel import ERROR_CELL_WORDS, ERROR_SLOT, MAX_DETAILS, status_kind_site
+from functrace.compiler.runtime.build import build
+from functrace.compiler.runtime.layout import address_of
+from functrace.compiler.runtime.steps import (
+    HostCall,
+    InputSpec,
+    KernelCode,
+    OutputSpec,
+    SlotView,
+    Step,
+)
+
+__all__ = ["PythonProgram", "source_function"]
+
+Array = np.ndarray[Any, Any]
+StepFunction = Callable[[int, int, int, int], int]
+_PROTOTYPE = ctypes.CFUNCTYPE(
+    ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
+)
+
+
+def source_function(source: str, compiled: bool) -> StepFunction:
+    """Return the step function of a kernel's printed source."""
+    function = load(source, compiled=compiled)
+    if not compiled:
+        return function
+    native = _PROTOTYPE(function.address)  # type: ignore[attr-defined]
+
+    def run(frame: int, record: int, lo: int, hi: int) -> int:
+        return int(native(frame, record, lo, hi))
+
+    run.keep = function  # type: ignore[attr-defined]
+    return run
+
+
+def _library_function(code: KernelCode | str) -> StepFunction:
+    code = KernelCode(code) if isinstance(code, str) else code
+    native = build(code.text, (code.entry,), code.symbols)
+    function = _PROTOTYPE(native.address)
+
+    def run(frame: int, record: int, lo: int, hi: int) -> int:
+        return int(function(frame, record, lo, hi))
+
+    run.keep = native  # type: ignore[attr-defined]
+    return run
+
+
+class PythonProgram:
+    """A step list with the interface of `Program` that `Compiled` needs.
+
+    Args:
+        inputs, outputs, n_slots, steps, constants, temporaries, arena_bytes, error: as `Program`'s.
+        functions: what runs each step; None for those that are built or that call Python.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[InputSpec],
+        outputs: Sequence[OutputSpec],
+        n_slots: int,
+        steps: Sequence[Step],
+        functions: Sequence[StepFunction | None],
+        *,
+        constants: dict[int, Array],
+        temporaries: Sequence[tuple[int, int]],
+        arena_bytes: int,
+        error: Callable[[Step, str, int, tuple[int, ...]], BaseException],
+    ) -> None:
+        self.inputs, self.outputs, self.steps = tuple(inputs), tuple(outputs), tuple(steps)
+        self.n_slots, self.arena_bytes = n_slots, arena_bytes
+        self.constants, self.temporaries = constants, tuple(temporaries)
+        self._error = error
+        self._records = [np.array([*step.record, 0], np.int64) for step in steps]
+        self._functions = [self._function(s, f) for s, f in zip(steps, functions)]
+
+    @staticmethod
+    def _function(step: Step, given: StepFunction | None) -> StepFunction:
+        if given is not None:
+            return given
+        if isinstance(step.kernel, HostCall):
+            host = step.kernel
+
+            def call(frame: int, record: int, lo: int, hi: int) -> int:
+                host.run(frame)
+                return 0
+
+            return call
+        if not isinstance(step.kernel, (str, KernelCode)):
+            raise TypeError(f"a step of {type(step.kernel).__name__} runs natively only")
+        return _library_function(step.kernel)
+
+    def into(self, *args: Any) -> None:
+        """Nothing: there is no native way to write into given arrays."""
+
+    def run_into(self, args: Sequence[Any], outs: Sequence[Array]) -> None:
+        """Write the results to arrays the caller gives."""
+        for out, result in zip(outs, self(*args), strict=True):
+            out[...] = result
+
+    def call(self, *args: Any) -> list[Any] | None:
+        """Return the results, or None for arguments of other types than the inputs'."""
+        if len(args) != len(self.inputs):
+            return None
+        for arg, spec in zip(args, self.inputs):
+            weak = isinstance(arg, (float, complex, int)) and not isinstance(arg, np.generic)
+            array = np.asarray(arg)
+            if weak != spec.weak or array.shape != spec.shape or array.dtype != spec.dtype:
+                return None
+        return self(*args)
+
+    def __call__(self, *args: Any) -> list[Any]:
+        """Return the results for flat arguments."""
+        arena = np.zeros(self.arena_bytes + 128, np.uint8)
+        base = (address_of(arena) + 63) & -64
+        frame = np.zeros(self.n_slots, np.int64)
+        cell = np.zeros(ERROR_CELL_WORDS, np.int64)
+        frame[ERROR_SLOT] = address_of(cell)
+        held: list[Array] = []
+        for arg, spec in zip(args, self.inputs):
+            held.append(np.require(arg, spec.dtype, ("C", "A")))
+            frame[spec.slot] = address_of(held[-1])
+        for slot, value in self.constants.items():
+            frame[slot] = address_of(value)
+        for slot, offset in self.temporaries:
+            frame[slot] = base + offset
+        made = [np.empty(o.shape, o.dtype) for o in self.outputs]
+        for array, output in zip(made, self.outputs):
+            if not output.copy:
+                frame[output.slot] = address_of(array)
+        self._run(frame, cell)
+        for array, output in zip(made, self.outputs):
+            if output.copy:
+                at = address_of(frame)
+                array[...] = SlotView(output.slot, output.shape, output.dtype).array(at)
+        return [array if array.ndim else array[()] for array in made]
+
+    def _run(self, frame: Array, cell: Array) -> None:
+        for step, record, function in zip(self.steps, self._records, self._functions):
+            grain = step.grain or max(step.extent, 1)
+            for lo in range(0, step.extent, grain):
+                hi = min(lo + grain, step.extent)
+                status = function(address_of(frame), address_of(record), lo, hi)
+                if status:
+                    kind, site = status_kind_site(status)
+                    raise self._error(step, kind, site, tuple(cell[:MAX_DETAILS].tolist()))
+
+    def as_text(self) -> str:
+        """Return the step list as text."""
+        return "\n".join(f"step {k}: {s.label} over {s.extent}" for k, s in enumerate(self.steps))
