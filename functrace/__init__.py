@@ -30,5 +30,9 @@ from functrace.control.jit import jit as jit
 from functrace.control.jit import named_call as named_call
 from functrace.core.aval import ShapeDtypeStruct as ShapeDtypeStruct
 from functrace.core.trace import Tracer as Tracer
+from functrace.devices import block_until_ready as block_until_ready
+from functrace.devices import device_get as device_get
+from functrace.devices import device_put as device_put
+from functrace.devices import devices as devices
 
 __version__ = "0.1.0"

@@ -24,7 +24,7 @@ LAYERS = [
     ["compiler"],
     ["control"],
     [
-        "api", "caches", "array", "tree_util",
+        "api", "caches", "array", "devices", "tree_util",
         "numpy", "lax", "scipy", "nn", "test_util", "debug", "__init__",
     ],
 ]  # fmt: skip
