@@ -24,6 +24,7 @@ from functrace.compiler.library import product_of
 from functrace.compiler.memory import scratch_arrays
 from functrace.compiler.pipeline import Compiled
 from functrace.compiler.plan import Group, Op, Read
+from functrace.core.lowering import LINALG_MESSAGES
 
 __all__ = ["Ejected", "eject_program"]
 
@@ -48,7 +49,13 @@ def _view(flat, shape, strides, offset):
     steps = [stride * flat.itemsize for stride in strides]
     return np.lib.stride_tricks.as_strided(flat[offset:], shape, steps, writeable=False)
 '''
-_CHECK = '''
+_CHECK = (
+    f"""
+_LINALG = {LINALG_MESSAGES!r}
+
+
+"""
+    + '''
 def _check(status, error, what):
     """Raise what a kernel's status stands for."""
     kind = status >> 48
@@ -58,10 +65,11 @@ def _check(status, error, what):
     if kind == 3:
         raise FloatingPointError(f"invalid value (nan) produced by {what}")
     if kind == 5:
-        raise np.linalg.LinAlgError(f"{what} failed")
+        raise np.linalg.LinAlgError(_LINALG[error[0]])
     if kind:
         raise RuntimeError(f"a check failed in {what}")
 '''
+)
 
 
 @dataclass
