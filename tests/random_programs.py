@@ -32,6 +32,8 @@ TANGENTS = (np.array([0.5, 0.1, -0.3]), np.array([[0.4, -0.2], [0.6, 0.1]]), np.
 
 PRIMITIVE_COUNT: collections.Counter[str] = collections.Counter()
 PAIR_COUNT: collections.Counter[tuple[str, str]] = collections.Counter()
+PROGRAM_COUNT: collections.Counter[str] = collections.Counter()
+"""How many programs ran as printed source, and how many compiled."""
 
 
 def usable_samples(name: str) -> list[Sample]:
@@ -241,8 +243,9 @@ def stack_strategy() -> st.SearchStrategy[tuple[str, ...]]:
     return st.sampled_from(STACKS)
 
 
-def count(program: Program, stack: Sequence[str]) -> None:
-    """Enter a program and its stack in the histograms."""
+def count(program: Program, stack: Sequence[str], form: str) -> None:
+    """Enter a program, its stack and the form its kernels run in in the histograms."""
+    PROGRAM_COUNT[form] += 1
     PRIMITIVE_COUNT.update(i.name for i in program.instructions)
     PAIR_COUNT.update(itertools.pairwise(stack))
 
@@ -285,7 +288,9 @@ def histogram_text() -> str:
         return ""
     names = "  ".join(f"{n} {c}" for n, c in sorted(PRIMITIVE_COUNT.items()))
     pairs = "  ".join(f"{a} of {b} {c}" for (a, b), c in sorted(PAIR_COUNT.items()))
+    forms = ", ".join(f"{c} {form}" for form, c in PROGRAM_COUNT.items())
     return (
+        f"programs: {forms}\n"
         f"{sum(PRIMITIVE_COUNT.values())} equations of {len(PRIMITIVE_COUNT)} primitives: {names}\n"
         f"{sum(PAIR_COUNT.values())} pairs of transforms: {pairs}"
     )

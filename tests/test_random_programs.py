@@ -34,7 +34,7 @@ def test_printed_source(name: str) -> None:
     def run(data: st.DataObject) -> None:
         program = data.draw(rp.program_strategy(name))
         stack = ["jit", *data.draw(rp.stack_strategy())]
-        rp.count(program, stack)
+        rp.count(program, stack, "with kernels as printed source")
         with ft.config.override(backend="python"):
             rp.check(program, stack)
 
@@ -49,6 +49,7 @@ def test_compiled(name: str) -> None:
     def run(data: st.DataObject) -> None:
         program = data.draw(rp.program_strategy(name))
         stack = ["jit", *data.draw(rp.stack_strategy())]
+        rp.count(program, stack, "with compiled kernels")
         rp.check(program, stack)
 
     run()
