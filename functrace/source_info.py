@@ -97,13 +97,10 @@ def api_boundary(fun: Callable[P, R]) -> Callable[P, R]:
             return fun(*args, **kwargs)
         except Exception as error:
             shown = _advice_behind(error)
-            if config.full_tracebacks:
-                if shown is error:
-                    raise
-                raise shown from None
-            shown.__cause__ = None if shown is not error else shown.__cause__
-            raise shown.with_traceback(_without_internal_frames(error.__traceback__)) from (
-                shown.__cause__
-            )
+            if not config.full_tracebacks:
+                shown = shown.with_traceback(_without_internal_frames(error.__traceback__))
+            if shown is error:
+                raise  # with the context and the cause the user gave it
+            raise shown from None
 
     return bounded

@@ -124,6 +124,25 @@ def test_has_aux() -> None:
         ft.grad(lambda x: x, has_aux=True)(1.0)
 
 
+def test_aux_shares_memory_with_nothing() -> None:
+    x = np.arange(4.0).reshape(2, 2)
+    captured = np.ones(3)
+
+    def f(x: Any) -> Any:
+        return x.sum(), [x.T, x, lax.stop_gradient(x), lax.stop_gradient(x)[0], captured[:2], x.T]
+
+    for aux in (
+        ft.grad(f, has_aux=True)(x)[1],
+        ft.vjp(f, x, has_aux=True)[2],
+        ft.jvp(f, (x,), (x,), has_aux=True)[2],
+        ft.linearize(f, x, has_aux=True)[2],
+    ):
+        arrays = [*aux, x, captured]
+        for i, a in enumerate(arrays):
+            assert a.flags.writeable
+            assert not any(np.shares_memory(a, b) for b in arrays[:i])
+
+
 def test_integers() -> None:
     tree = {"i": np.arange(3), "x": np.ones(3)}
     with pytest.raises(ft.errors.DTypeError, match=r"argument 0\['i'\]"):

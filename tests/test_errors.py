@@ -341,6 +341,19 @@ def test_tracebacks_show_the_users_frames_only() -> None:
     assert "linearize_flat" in names
 
 
+def test_errors_keep_what_the_user_raised_them_from() -> None:
+    def broken(x: Any) -> Any:
+        try:
+            return {}["key"]
+        except KeyError:
+            raise RuntimeError("mine")  # noqa: B904 - the implicit context is what is tested
+
+    with pytest.raises(RuntimeError, match="mine") as caught:
+        ft.grad(lambda x: ft.jit(broken)(x))(1.0)
+    assert isinstance(caught.value.__context__, KeyError)
+    assert not caught.value.__suppress_context__
+
+
 def test_config() -> None:
     with pytest.raises(AttributeError, match="no setting 'nothing'"):
         ft.config.update("nothing", 1)

@@ -290,6 +290,17 @@ def test_jit_donation() -> None:
     assert_allclose(p2, 0.8)
 
 
+def test_donation_takes_the_named_argument_whatever_the_order() -> None:
+    for names in (("a", "b"), ("b", "a")):
+        step = ft.jit(lambda x, *, b, a: (b + x, a.sum()), donate_argnames="b")
+        given = {name: np.full(3, float(i)) for i, name in enumerate("ab")}
+        for _ in range(2):  # the general path, then the fast one
+            out, _ = step(np.ones(3), **{name: given[name] for name in names})
+            assert out is given["b"]
+        assert_array_equal(given["a"], np.zeros(3))
+        assert_array_equal(given["b"], np.full(3, 3.0))
+
+
 def test_jit_stages() -> None:
     lowered = ft.jit(f).lower(X)
     for stage in ("jaxpr", "simplified", "fusion", "plan", "kernels", "numba", "llvm"):

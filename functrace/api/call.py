@@ -140,7 +140,7 @@ class Aux:
         return outs + [a for a in aux if isinstance(a, Tracer)]
 
     def split(self, outs: list[Any], owner: Owner) -> tuple[list[Any], Any]:
-        """Return the outputs, and the auxiliary tree with plain values."""
+        """Return the outputs, which are the caller's own already, and the auxiliary tree."""
         if self.treedef is None:
             return outs, None
         traced = iter(outs[self.count :])
@@ -148,7 +148,6 @@ class Aux:
             owner.own_foreign(a) if type(a) is np.ndarray else a if a is not None else next(traced)
             for a in self.kept
         ]
-        aux = [a.copy() if type(a) is np.ndarray and id(a) in owner.taken else a for a in aux]
         return outs[: self.count], self.treedef.unflatten(aux)
 
 

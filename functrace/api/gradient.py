@@ -151,7 +151,7 @@ def _value_and_grad(
     value = owner.own_foreign(value) if untraced else owner.own(value)
     value = call.output([value])
     if has_aux:
-        return (value, aux.split(outs, owner)[1]), gradient
+        return (value, aux.split([owner.own(o) for o in outs], owner)[1]), gradient
     return value, gradient
 
 

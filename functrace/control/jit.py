@@ -194,7 +194,7 @@ class JitFunction:
         for i, arg in enumerate(args):
             if i not in self._statics.argnums:
                 donated += [i in self._donated.argnums] * len(tree.leaves(arg))
-        for key in kwargs:
+        for key in sorted(kwargs):  # the order in which their leaves are flattened
             if key not in self._statics.argnames:
                 donated += [key in self._donated.argnames] * len(tree.leaves(kwargs[key]))
         return donated

@@ -203,6 +203,10 @@ class Trace:
         """Raise the error that explains why ``tracer`` has no concrete value of this kind."""
         raise NotImplementedError
 
+    def adopt(self, array: Any) -> Any:
+        """Return a new array as one of this trace's own, so that it has ``.at``; or as it is."""
+        return array
+
     def is_ancestor_or_self(self, other: Trace) -> bool:
         """Tell whether ``other`` is this trace or one below it."""
         trace: Trace | None = self

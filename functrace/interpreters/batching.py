@@ -106,6 +106,10 @@ class BatchTrace(Trace):
             return [self.wrap(o, d) for o, d in zip(out, out_dims)]
         return self.wrap(out, out_dims)
 
+    def adopt(self, array: Any) -> Any:
+        """Return a new array as one that is the same in every lane."""
+        return BatchTracer(self, array, None)
+
     def wrap(self, value: Any, dim: Dim) -> Any:
         """Return a tracer of a mapped value; an unmapped one as it is."""
         return value if dim is None else BatchTracer(self, value, dim)

@@ -147,7 +147,9 @@ class JVPTrace(Trace):
         try:
             if not active or primitive.not_differentiable is not None:
                 out = parent.process(primitive, primals, params)  # type: ignore[union-attr]
-                return self._keep_new_array(out) if still else out
+                # What is computed of new arrays alone stays this trace's, if it can move.
+                keep = still and type(out) is ndarray and out.dtype.kind in "fc"
+                return self.adopt(out) if keep else out
             if primitive.jvp_each is not None:
                 return self._apply_each(primitive, primals, tangents, params)
             return self._apply_whole(primitive, primals, tangents, params)
@@ -194,11 +196,9 @@ class JVPTrace(Trace):
             return outs if out_tangents is None else self.wrap(outs, out_tangents)
         return [o if t is None else self.wrap(o, t) for o, t in zip(outs, out_tangents)]
 
-    def _keep_new_array(self, out: Any) -> Any:
-        """Let what is computed of new arrays alone stay this trace's, so that it has ``.at``."""
-        if type(out) is np.ndarray and out.dtype.kind in "fc":
-            return JVPTracer(self, out, None)
-        return out
+    def adopt(self, array: Any) -> Any:
+        """Return a new array as a primal without a tangent."""
+        return JVPTracer(self, array, None)
 
     def wrap(self, primal: Any, tangent: Any) -> JVPTracer:
         """Return the tracer of a result."""

@@ -34,7 +34,12 @@ from functrace.core.trace import (
     state,
 )
 from functrace.interpreters.forward import JVPTrace, split_outputs
-from functrace.interpreters.staging import JaxprTrace, may_change, same_bits
+from functrace.interpreters.staging import (
+    JaxprTrace,
+    may_change,
+    nearest_stager,
+    same_bits,
+)
 from functrace.ops.operators import ArrayOperators
 
 ndarray = np.ndarray  # a global name is quicker to look up than an attribute
@@ -148,7 +153,7 @@ class LinearTrace(Trace):
         self.count = 0
         self.visible: dict[int, Any] = {}
         self.copies: dict[Any, Any] = {}
-        self.stager = _nearest_stager(parent)
+        self.stager = nearest_stager(parent)
 
     @property
     def what(self) -> str:  # type: ignore[override]
@@ -240,12 +245,6 @@ class LinearTrace(Trace):
             "tangents are recorded, not computed, while a function is linearized.",
             "NumPy's or functrace's functions in the derivative rule.",
         )
-
-
-def _nearest_stager(trace: Trace | None) -> JaxprTrace | None:
-    while trace is not None and not isinstance(trace, JaxprTrace):
-        trace = trace.parent
-    return trace
 
 
 def _compact_copy(array: Any) -> Any:

@@ -21,7 +21,7 @@ from functrace.core.trace import (
 from functrace.ops.operators import ArrayOperators
 from functrace.source_info import current_source
 
-__all__ = ["JaxprTrace", "JaxprTracer", "may_change", "same_bits", "stage"]
+__all__ = ["JaxprTrace", "JaxprTracer", "may_change", "nearest_stager", "same_bits", "stage"]
 
 # --- Tracer ------------------------------------------------------------------------------------
 
@@ -181,6 +181,13 @@ class JaxprTrace(Trace):
         constvars = [c.var for c in self.consts]
         jaxpr = Jaxpr(constvars, self.invars, outvars, self.eqns)
         return jaxpr, [c.value for c in self.consts]
+
+
+def nearest_stager(trace: Trace | None) -> JaxprTrace | None:
+    """Return the innermost trace, from ``trace`` down, that records a jaxpr; None without one."""
+    while trace is not None and not isinstance(trace, JaxprTrace):
+        trace = trace.parent
+    return trace
 
 
 def may_change(array: Any) -> bool:

@@ -10,11 +10,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from functrace.core.aval import dtype_of, shape_of
-from functrace.core.trace import EVAL, Trace, Tracer, current_trace
+from functrace.core.trace import EVAL, Tracer, current_trace
 from functrace.errors import ShapeError, compose
-from functrace.interpreters.batching import BatchTrace, BatchTracer
-from functrace.interpreters.forward import JVPTrace, JVPTracer
-from functrace.interpreters.staging import JaxprTrace
+from functrace.interpreters.staging import nearest_stager
 from functrace.numpy.dispatching import as_shape, has_tracer, numpy_function, operand
 from functrace.numpy.elementwise_arithmetic import power, sign, subtract, true_divide
 from functrace.numpy.elementwise_transcendental import log10
@@ -59,26 +57,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def stages() -> bool:
     """Tell whether a trace that records a program is active, so that new arrays belong to it."""
-    trace: Trace | None = current_trace()
-    if trace is EVAL:
-        return False
-    while trace is not None:
-        if isinstance(trace, JaxprTrace):
-            return True
-        trace = trace.parent
-    return False
+    return nearest_stager(current_trace()) is not None
 
 
 def owned(value: Any) -> Any:
     """Return a new array as one of the active transformation, so that it has ``.at``."""
-    trace = current_trace()
-    if trace is EVAL or isinstance(value, Tracer) or value.ndim == 0:
+    if isinstance(value, Tracer) or value.ndim == 0 or value.dtype.kind not in "biufc":
         return value
-    if value.dtype.kind not in "biufc":
-        return value
-    if isinstance(trace, JVPTrace):
-        return JVPTracer(trace, value, None)
-    return BatchTracer(trace, value, None) if isinstance(trace, BatchTrace) else value
+    return current_trace().adopt(value)
 
 
 def belonging(make: F) -> F:
