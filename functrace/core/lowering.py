@@ -12,6 +12,7 @@ from typing import Any
 
 __all__ = [
     "LINALG_MESSAGES",
+    "Branches",
     "Call",
     "Composite",
     "Elementwise",
@@ -25,7 +26,9 @@ __all__ = [
     "Place",
     "Reduction",
     "Routines",
+    "Scan",
     "View",
+    "While",
 ]
 
 
@@ -167,6 +170,32 @@ class Nested:
 
 
 @dataclass(frozen=True)
+class Branches:
+    """One of several jaxprs, by the first operand, an int32: ``branches``, all of one type.
+
+    Parameter: ``branches``. The other operands go to the jaxpr that runs.
+    """
+
+
+@dataclass(frozen=True)
+class While:
+    """A jaxpr again and again for as long as another says so.
+
+    Parameters: ``cond_jaxpr``, ``body_jaxpr``, ``cond_nconsts``, ``body_nconsts``; the operands are
+    the condition's constants, the body's, and the carry.
+    """
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A jaxpr for each of so many slices, with a carry.
+
+    Parameters: ``jaxpr``, ``length``, ``reverse``, ``num_consts``, ``num_carry``, ``unroll``; the
+    operands are constants, carry and the arrays to slice; the results carry and stacked slices.
+    """
+
+
+@dataclass(frozen=True)
 class Composite:
     """Other primitives put together: ``rule(*operands, **params)`` returns the list of outputs."""
 
@@ -181,5 +210,17 @@ class Host:
 
 
 Lowering = (
-    Elementwise | Reduction | View | Indexed | Nest | Library | Routines | Nested | Composite | Host
+    Elementwise
+    | Reduction
+    | View
+    | Indexed
+    | Nest
+    | Library
+    | Routines
+    | Nested
+    | Branches
+    | While
+    | Scan
+    | Composite
+    | Host
 )
