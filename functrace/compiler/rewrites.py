@@ -177,9 +177,14 @@ def convert_back(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None
     if eqn is None:
         return None
     x, wide, last = eqn.invars[0], invars[0].aval.dtype, params["new_dtype"]
-    if x.aval.dtype == last and np.can_cast(x.aval.dtype, wide, "safe"):
-        return x
-    return None
+    return x if x.aval.dtype == last and _holds_all(wide, x.aval.dtype) else None
+
+
+def _holds_all(wide: np.dtype[Any], narrow: np.dtype[Any]) -> bool:
+    """Whether each value of a dtype is one of another (NumPy calls int64 -> float64 safe)."""
+    if narrow.kind in "iu" and wide.kind in "fc":
+        return 8 * narrow.itemsize <= np.finfo(wide).nmant + 1
+    return np.can_cast(narrow, wide, "safe")
 
 
 @rewrite("copy", "stop_gradient")
@@ -206,9 +211,11 @@ def not_not(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
 
 @rewrite("abs")
 def abs_neg(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
-    """|-x| = |x|."""
+    """|-x| = |x|, except where -x wraps around to what is its own modulus: unsigned."""
     eqn = r.made_by(invars[0], "neg")
-    return None if eqn is None else r.apply("abs", eqn.invars[0])
+    if eqn is None or invars[0].aval.dtype.kind == "u":
+        return None
+    return r.apply("abs", eqn.invars[0])
 
 
 @rewrite("real")
