@@ -6,6 +6,7 @@ from functrace import errors as errors
 from functrace import lax as lax
 from functrace import nn as nn
 from functrace import numpy as numpy
+from functrace import random as random
 from functrace import scipy as scipy
 from functrace import tree as tree
 from functrace import tree_util as tree_util
@@ -26,6 +27,10 @@ from functrace.array import Array as Array
 from functrace.caches import cache_info as cache_info
 from functrace.caches import clear_caches as clear_caches
 from functrace.config import config as config
+from functrace.control.closures import closure_convert as closure_convert
+from functrace.control.custom_gradient import custom_gradient as custom_gradient
+from functrace.control.custom_jvp import custom_jvp as custom_jvp
+from functrace.control.custom_vjp import custom_vjp as custom_vjp
 from functrace.control.jit import jit as jit
 from functrace.control.jit import named_call as named_call
 from functrace.core.aval import ShapeDtypeStruct as ShapeDtypeStruct

@@ -13,7 +13,7 @@ import numpy as np
 
 from functrace.config import config
 
-__all__ = ["SourceInfo", "api_boundary", "current_source", "describe_function"]
+__all__ = ["SourceInfo", "api_boundary", "current_source", "describe_function", "is_internal"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,7 +34,8 @@ class SourceInfo(NamedTuple):
         return f"{self.file}:{self.line} ({self.function})"
 
 
-def _is_internal(code: types.CodeType) -> bool:
+def is_internal(code: types.CodeType) -> bool:
+    """Tell whether a code is functrace's or NumPy's."""
     known = _internal_codes.get(code)
     if known is None:
         name = code.co_filename
@@ -48,7 +49,7 @@ def current_source() -> SourceInfo | None:
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if not _is_internal(code):
+        if not is_internal(code):
             return SourceInfo(code.co_filename, frame.f_lineno, code.co_name)
         frame = frame.f_back
     return None
@@ -61,7 +62,7 @@ def describe_function(fun: object) -> str:
         inner = inner.func
     name = getattr(inner, "__name__", None) or type(inner).__name__
     code = getattr(inner, "__code__", None)
-    if code is None or _is_internal(code):
+    if code is None or is_internal(code):
         return str(name)
     return f"{name} ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
 
@@ -69,7 +70,7 @@ def describe_function(fun: object) -> str:
 def _without_internal_frames(tb: types.TracebackType | None) -> types.TracebackType | None:
     kept = []
     while tb is not None:
-        if not _is_internal(tb.tb_frame.f_code):
+        if not is_internal(tb.tb_frame.f_code):
             kept.append(tb)
         tb = tb.tb_next
     result: types.TracebackType | None = None

@@ -25,13 +25,13 @@ LAYERS = [
     ["control"],
     [
         "api", "caches", "array", "devices", "tree_util",
-        "numpy", "lax", "scipy", "nn", "test_util", "debug", "__init__",
+        "numpy", "lax", "scipy", "nn", "random", "test_util", "debug", "__init__",
     ],
 ]  # fmt: skip
 # Inside ops a file uses only files before it: adjoint partners share a file, so this order exists.
 OPS_ORDER = [
-    "dimension_numbers", "nests", "families", "broadcasting", "creation", "logical", "bitwise",
-    "arithmetic", "exponentials", "powers", "complexes", "rounding", "structural", "joining",
+    "dimension_numbers", "nests", "families", "broadcasting", "creation", "logical", "bitwise", "random_bits",
+    "arithmetic", "fused", "exponentials", "powers", "complexes", "rounding", "structural", "joining",
     "transcendental", "special",
     "reductions", "gather_numpy", "indexing", "scatter", "dynamic", "cumulative",
     "sort_kernels", "sorting",
@@ -107,7 +107,7 @@ def test_importing_functrace_imports_no_compiler_library() -> None:
 
 PUBLIC = [
     "functrace", "functrace.numpy", "functrace.numpy.linalg", "functrace.lax",
-    "functrace.lax.linalg", "functrace.nn", "functrace.nn.initializers",
+    "functrace.lax.linalg", "functrace.nn", "functrace.nn.initializers", "functrace.random",
     "functrace.scipy.special", "functrace.scipy.linalg", "functrace.tree",
     "functrace.tree_util", "functrace.test_util", "functrace.errors", "functrace.debug",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from functrace.compiler.codegen_points import BLOCK, FEW, LIGHT, Point, plus
 from functrace.compiler.ir.builder import Index, MemoryRef
 from functrace.compiler.ir.kernel import I64, Value
 from functrace.compiler.ir.lanes import lane_fold
+from functrace.compiler.plan import Op
 from functrace.compiler.schedule import COLUMNS, Key
 from functrace.core.lowering import Reduction
 
@@ -46,8 +47,15 @@ class FoldMaker(MapMaker):
         env = dict(known or {})
         self.evaluate(self.part.body, at, env, False)
         self.store(self.stored(self.part.body), at, env)
-        space = self.part.space
-        return [self.value(op.operands[0], space, at, env) for op in self.part.folds]
+        return [self.added(op, at, env) for op in self.part.folds]
+
+    def added(self, op: Op, at: Point, env: dict[Any, Value]) -> Value:
+        """Return what a fold adds at one point."""
+        rule = op.lowering
+        assert isinstance(rule, Reduction)
+        xs = [self.value(x, self.part.space, at, env) for x in op.operands]
+        value: Value = xs[0] if rule.element is None else rule.element(self.b, *xs)
+        return value
 
     def epilogue(self, at: Point, results: Sequence[Value]) -> None:
         """Compute what follows the folds at one kept point, and store."""

@@ -40,6 +40,11 @@ class PointMaker(KernelMaker):
 
     def __init__(self, group: Group, plan: Schedule, memory: Memory) -> None:
         super().__init__(group, memory)
+        self.look_around(plan)
+
+    def look_around(self, plan: Schedule) -> None:
+        """Find everything the group reads and writes."""
+        group = self.group
         self.plan = plan
         self._extents: dict[int, Index] = {}
         self.places = {k: self.place(a) for k, a in plan.accesses.items()}
@@ -143,12 +148,16 @@ class PointMaker(KernelMaker):
         made = {a for op in ops for a in op.outs}
         return [a for a in self.part.stores if a in made]
 
+    def outer_range(self) -> tuple[Index, Index]:
+        """Return the part of the outermost loop that the kernel is asked to run."""
+        return self.b.lo, self.b.hi
+
     def nest(self, first: int, last: int, at: Point, body: Callable[[Point], None]) -> None:
         """Run ``body`` over loops ``first`` to ``last - 1``; loop 0 is the outer range."""
         if first == last:
             body(at)
             return
-        lo, hi = (self.b.lo, self.b.hi) if first == 0 else (0, self.trips(first))
+        lo, hi = self.outer_range() if first == 0 else (0, self.trips(first))
         outer = self.holds_loops(first)
         self.loop(lo, hi, lambda i: self.nest(first + 1, last, (*at, i), body), outer)
 

@@ -35,6 +35,7 @@ __all__ = ["Work", "group_work", "kernel_work"]
 
 _COUNTED = frozenset(
     ("add", "sub", "mul", "div", "neg", "abs", "sqrt", "floor", "ceil", "trunc", "rint", "copysign")
+    + ("fma",)
 )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from functrace.compiler.plan import Array, ArrayProgram, Group, Op, Read, squeeze
+from functrace.compiler.plan import Array, ArrayProgram, Group, OneKernel, Op, Read, squeeze
 from functrace.core.aval import Shape
 from functrace.core.lowering import Elementwise, Host, Indexed, Library, Reduction
 
@@ -42,6 +42,22 @@ def reduced_axes(op: Op) -> tuple[int, ...]:
     return tuple(place for place, i in enumerate(kept) if i in axes)
 
 
+def has_host(op: Op) -> bool:
+    """Whether an operation calls Python, itself or in a body."""
+    if isinstance(op.lowering, Host):
+        return True
+    return any(has_host(inner) for body in op.bodies for inner in body.program.ops)
+
+
+def _kind(op: Op) -> str:
+    """Return the kind of a group that is one operation alone."""
+    if op.bodies:
+        return "sequence" if isinstance(op.lowering, OneKernel) else "steps"
+    if isinstance(op.lowering, Host):
+        return "host"
+    return "library" if isinstance(op.lowering, Library) else "nest"
+
+
 class _Fuser:
     def __init__(self) -> None:
         self.groups: list[Group] = []
@@ -67,10 +83,10 @@ class _Fuser:
 
     def place_alone(self, op: Op) -> None:
         """Give an operation a group of its own; calls of Python keep their order."""
-        if not isinstance(op.lowering, Host):
-            self.new_group(op, "library" if isinstance(op.lowering, Library) else "nest", ())
+        if not has_host(op):
+            self.new_group(op, _kind(op), ())
             return
-        g = self.new_group(op, "host", ())
+        g = self.new_group(op, _kind(op), ())
         if self.last_host is not None:
             self.groups[g].after = self.groups[self.last_host]
             self.depend(g, self.deps[self.last_host] | 1 << self.last_host)

@@ -20,26 +20,26 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.codegen import StepCode, host_step, nest_kernel, op_cost, routine_steps
+from functrace.compiler.bodies import grouped, scheduled
+from functrace.compiler.codegen import StepCode, host_step, nest_kernel, routine_steps
 from functrace.compiler.codegen_loops import loop_kernels
 from functrace.compiler.costs import Work, group_work, kernel_work
 from functrace.compiler.emit.emit_llvm import kernel_module
 from functrace.compiler.emit.emit_numba import kernel_source
-from functrace.compiler.fusion import check_groups, fuse
+from functrace.compiler.fusion import check_groups
 from functrace.compiler.ir.kernel_check import check_kernel
 from functrace.compiler.ir.kernel_text import kernel_text
 from functrace.compiler.library import library_step
 from functrace.compiler.memory import check_memory, place_arrays
 from functrace.compiler.plan import ArrayProgram, Group, Memory, Op, Output, Plan
-from functrace.compiler.recompute import recompute_cheap
-from functrace.compiler.rows import merge_rows
 from functrace.compiler.runtime.build import assembly
 from functrace.compiler.runtime.build import cache_info as kernel_counts
 from functrace.compiler.runtime.cache import CacheInfo
 from functrace.compiler.runtime.program import Program, default_error
 from functrace.compiler.runtime.runner import PythonProgram, StepFunction, source_function
 from functrace.compiler.runtime.steps import InputSpec, KernelCode, OutputSpec, Step
-from functrace.compiler.schedule import TINY, Schedule, check_schedule, schedule
+from functrace.compiler.schedule import Schedule, check_schedule
+from functrace.compiler.sequential.kernel import sequential_kernel
 from functrace.compiler.simplify import simplify
 from functrace.compiler.views import resolve_views
 from functrace.config import config
@@ -92,16 +92,11 @@ def _views(c: Compilation) -> None:
 
 
 def _fuse(c: Compilation) -> None:
-    c.groups = merge_rows(recompute_cheap(c.arrays, fuse(c.arrays)))
+    c.groups = grouped(c.arrays)
 
 
 def _schedule(c: Compilation) -> None:
-    loops = [group for group in c.groups if group.kind == "loop"]
-    costs = [sum(map(op_cost, group.ops)) for group in loops]
-    work = [math.prod(group.space) * cost for group, cost in zip(loops, costs)]
-    tiny = sum(work) <= TINY
-    for group, cost in zip(loops, costs):
-        c.schedules[group.index] = schedule(group, cost, tiny)
+    c.schedules = scheduled(c.groups)
 
 
 def _check_schedules(c: Compilation) -> None:
@@ -121,6 +116,8 @@ def _codegen(c: Compilation) -> None:
             c.codes.append(library_step(group, c.memory))
         elif group.kind == "host":
             c.codes.append(host_step(group, c.memory))
+        elif group.kind == "sequence":
+            c.codes.append(sequential_kernel(group, c.memory))
         elif isinstance(group.body[0].lowering, Routines):
             c.codes += routine_steps(group, c.memory)
         else:

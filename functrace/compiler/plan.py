@@ -21,9 +21,11 @@ from functrace.core.lowering import Lowering
 __all__ = [
     "Array",
     "ArrayProgram",
+    "Body",
     "Group",
     "Memory",
     "Number",
+    "OneKernel",
     "Op",
     "Operand",
     "Output",
@@ -160,17 +162,26 @@ class Number:
 Operand = Read | Number
 
 
+@dataclass(frozen=True, slots=True)
+class OneKernel:
+    """The lowering of a loop or branch that becomes one kernel, bodies and all."""
+
+
 @dataclass(eq=False, slots=True)
 class Op:
-    """An equation whose operands are reads. Copies that the compiler adds have no equation."""
+    """An equation whose operands are reads. Copies that the compiler adds have no equation.
+
+    One that holds jaxprs has ``bodies``; what these read from around them follows the operands.
+    """
 
     index: int
     name: str
-    lowering: Lowering
+    lowering: Lowering | OneKernel
     operands: list[Operand]
     outs: list[Array]
     params: dict[str, Any]
     eqn: JaxprEqn | None = None
+    bodies: tuple[Body, ...] = ()
 
     @property
     def avals_in(self) -> list[ShapedArray]:
@@ -189,7 +200,8 @@ class Op:
 
     def __str__(self) -> str:
         outs = ", ".join(f"{a}:{a.dtype.name}[{','.join(map(str, a.shape))}]" for a in self.outs)
-        return f"{outs} = {self.name} {' '.join(map(str, self.operands))}".rstrip()
+        line = f"{outs} = {self.name} {' '.join(map(str, self.operands))}".rstrip()
+        return "\n".join([line, *(indented(body) for body in self.bodies)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +230,39 @@ class ArrayProgram:
 
 
 @dataclass(eq=False, slots=True)
+class Body:
+    """A jaxpr inside an operation; it also reads arrays that are made around it.
+
+    Attributes:
+        program: its operations. Its inputs are what is handed to it each time it runs.
+        groups: its groups in running order.
+        schedules: the schedules of its loop groups (``compiler.schedule``), by number.
+    """
+
+    program: ArrayProgram
+    groups: list[Group] = field(default_factory=list)
+    schedules: dict[int, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        inputs = [f"{a} = {a.dtype.name}{list(a.shape)}" for a in self.program.inputs]
+        what = self.groups or self.program.ops
+        outs = f"yield {', '.join(str(o.array) for o in self.program.outputs)}"
+        return "\n".join(["body:", *map(indented, [*inputs, *what, outs])])
+
+
+def indented(item: object) -> str:
+    """Return an item's text, moved to the right."""
+    return "\n".join(f"    {line}" for line in str(item).split("\n"))
+
+
+@dataclass(eq=False, slots=True)
 class Group:
     """Operations that become one step.
 
     Attributes:
         index: its number.
-        kind: "loop", "nest", "library" or "host".
+        kind: "loop", "nest", "library" or "host"; "sequence", a loop or branch that is one kernel;
+            "steps", one whose bodies are steps of their own.
         space: the extents that a loop group runs over, none of them 1.
         axes: which of them its folds reduce.
         body: operations at each point of the space.

@@ -15,7 +15,7 @@ from functrace.compiler.plan import Read
 from functrace.core.aval import ShapedArray
 from functrace.core.lowering import Library
 
-__all__ = ["Matrices", "Product", "batched_matrices", "canonical_order"]
+__all__ = ["Matrices", "Product", "batched_matrices", "canonical_order", "product_space"]
 
 Axes = tuple[int, ...]
 
@@ -106,3 +106,23 @@ def canonical_order(axes: tuple[Axes, Axes, Axes]) -> Axes:
     """Return the order of axes in which a copied operand suits BLAS."""
     batch, kept, contracted = axes
     return (*batch, *kept, *contracted)
+
+
+def product_space(product: Product, lhs: Read, rhs: Read) -> tuple[tuple[int, ...], list[Read]]:
+    """Return the space of a product, contracted axes last, and both operands read over it."""
+    batch, kept, contracted = product.lhs
+    order = [(lhs, i) for i in (*batch, *kept)]
+    order += [(rhs, i) for i in product.rhs[1]]
+    order += [(lhs, i) for i in contracted]
+    shape = tuple(x.shape[i] for x, i in order)
+    wide = []
+    for number, (read, axes) in enumerate(((lhs, product.lhs), (rhs, product.rhs))):
+        own_batch, own_kept, own_contracted = axes
+        first, last = len(own_batch), len(shape) - len(own_contracted)
+        strides = [0] * len(shape)
+        at = last - len(own_kept) if number else first
+        places = [*range(first), *range(at, at + len(own_kept)), *range(last, len(shape))]
+        for place, i in zip(places, (*own_batch, *own_kept, *own_contracted)):
+            strides[place] = read.strides[i]
+        wide.append(Read(read.array, shape, tuple(strides), read.offset))
+    return shape, wide

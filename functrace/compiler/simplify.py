@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from functrace.compiler.rewrites import REWRITES
+from functrace.compiler.structured import has_effects, holds_jaxprs, live_equations, structured
 from functrace.core.aval import ShapedArray
 from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
-from functrace.core.lowering import Composite, Elementwise, Host, Nested, View
+from functrace.core.lowering import Composite, Elementwise, Nested, View
 from functrace.core.trace import PRIMITIVES, Primitive
 from functrace.interpreters.staging import stage
 from functrace.source_info import SourceInfo
@@ -28,7 +29,7 @@ def simplify(closed: ClosedJaxpr) -> ClosedJaxpr:
     jaxpr = closed.jaxpr
     invars = [Var(v.aval) for v in jaxpr.invars]
     outs = rewriter.inline(closed, invars)
-    eqns = _live(rewriter.eqns, outs)
+    eqns = live_equations(rewriter.eqns, outs)
     used = {a for eqn in eqns for a in eqn.invars if isinstance(a, Var)}
     used.update(a for a in outs if isinstance(a, Var))
     consts = [(v, value) for v, value in rewriter.consts.values() if v in used]
@@ -86,7 +87,7 @@ class Rewriter:
     # --- equations ---
 
     def _add(self, primitive: Primitive, invars: list[Atom], params: dict[str, Any]) -> list[Atom]:
-        pure = not isinstance(primitive.lowering, Host)
+        pure = not has_effects(primitive, params)
         key = (primitive, *map(_atom_key, invars), *params.items()) if pure else None
         known = self._known.get(key) if pure else None
         if known is not None:
@@ -132,6 +133,8 @@ class Rewriter:
                 outs = self.inline(eqn.params[lowering.jaxpr], invars)
             elif isinstance(lowering, Composite):
                 outs = self.inline(_composition(lowering, eqn), invars)
+            elif holds_jaxprs(eqn.primitive):
+                outs = structured(self, eqn.primitive, invars, eqn.params)
             else:
                 outs = self.bind(eqn.primitive, invars, eqn.params)
             for var, out in zip(eqn.outvars, outs):
@@ -217,15 +220,3 @@ def _repeated_scalar(r: Rewriter, atom: Atom) -> Atom | None:
     if eqn is None or eqn.invars[0].aval.shape:
         return None
     return eqn.invars[0]
-
-
-def _live(eqns: list[JaxprEqn], outs: Sequence[Atom]) -> list[JaxprEqn]:
-    """Return the equations that outputs or effects need."""
-    needed = {a for a in outs if isinstance(a, Var)}
-    kept = []
-    for eqn in reversed(eqns):
-        if needed.isdisjoint(eqn.outvars) and not isinstance(eqn.primitive.lowering, Host):
-            continue
-        kept.append(eqn)
-        needed.update(a for a in eqn.invars if isinstance(a, Var))
-    return kept[::-1]

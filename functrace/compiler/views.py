@@ -11,8 +11,27 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.plan import Array, ArrayProgram, Number, Op, Operand, Output, Read
-from functrace.compiler.products import Axes, Product, batched_matrices, canonical_order
+from functrace.compiler.inner import BodyPart, Slice, inner_operands
+from functrace.compiler.plan import (
+    Array,
+    ArrayProgram,
+    Body,
+    Number,
+    OneKernel,
+    Op,
+    Operand,
+    Output,
+    Read,
+)
+from functrace.compiler.products import (
+    Axes,
+    Product,
+    batched_matrices,
+    canonical_order,
+    product_space,
+)
+from functrace.compiler.sequential.fits import fits_one_kernel
+from functrace.compiler.structured import holds_jaxprs
 from functrace.core.aval import Shape
 from functrace.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
 from functrace.core.lowering import (
@@ -30,28 +49,46 @@ from functrace.errors import MissingRuleError, compose
 __all__ = ["resolve_views"]
 
 _COPY = Elementwise(lambda b, x: x)
+_PRODUCT = Reduction(
+    lambda b, acc, x, **params: b.add(acc, x),
+    lambda dtype, **params: 0,
+    lambda b, x, y: b.mul(x, y),
+)
 
 
 def resolve_views(closed: ClosedJaxpr) -> ArrayProgram:
     """Return the operations of a simplified jaxpr."""
-    return _Resolver(closed).run()
+    return _Resolver(_Shared()).run(closed)
 
 
-class _Resolver:
-    def __init__(self, closed: ClosedJaxpr) -> None:
-        self.closed = closed
-        self.env: dict[Var, Operand] = {}
-        self.ops: list[Op] = []
+class _Shared:
+    """What the resolvers of a program and of the bodies in it have in common."""
+
+    def __init__(self) -> None:
         self.count = 0
         self.constants: list[Array] = []
         self.known_constants: dict[tuple[str, bytes], Array] = {}
 
-    def run(self) -> ArrayProgram:
-        jaxpr = self.closed.jaxpr
-        for var, value in zip(jaxpr.constvars, self.closed.consts):
+
+class _Resolver:
+    """Resolves one jaxpr: the program's, or a body's, which may become part of one kernel."""
+
+    def __init__(self, shared: _Shared, in_kernel: bool = False) -> None:
+        self.shared = shared
+        self.in_kernel = in_kernel
+        self.constants = shared.constants
+        self.known_constants = shared.known_constants
+        self.env: dict[Var, Operand] = {}
+        self.ops: list[Op] = []
+
+    def run(self, closed: ClosedJaxpr) -> ArrayProgram:
+        jaxpr = closed.jaxpr
+        for var, value in zip(jaxpr.constvars, closed.consts):
             self.env[var] = self.constant(np.asarray(value)).read()
         inputs = []
         for var in jaxpr.invars:
+            if var in self.env:
+                continue
             array = self.array(var.aval.shape, var.aval.dtype, "input")
             inputs.append(array)
             self.env[var] = array.read()
@@ -61,8 +98,8 @@ class _Resolver:
         return ArrayProgram(inputs, self.constants, self.ops, outputs)
 
     def array(self, shape: Shape, dtype: np.dtype[Any], kind: str) -> Array:
-        self.count += 1
-        return Array(self.count - 1, shape, dtype, kind)
+        self.shared.count += 1
+        return Array(self.shared.count - 1, shape, dtype, kind)
 
     def constant(self, value: np.ndarray[Any, Any]) -> Array:
         array = self.array(value.shape, value.dtype, "constant")
@@ -90,10 +127,16 @@ class _Resolver:
                     f"define it with {eqn.primitive.name}_p.def_lowering, or run without jit.",
                 )
             )
+        if holds_jaxprs(eqn.primitive):
+            self.structure(eqn, operands)
+            return
         if isinstance(lowering, Library):
             avals = [a.aval for a in eqn.invars]
             if lowering.rule(avals, **eqn.params) is None:
                 lowering = lowering.otherwise
+            elif self.in_kernel:
+                self.product(lowering, operands, eqn)
+                return
         if isinstance(lowering, (Nest, Library, Routines, Host)):
             operands = [self.in_memory(x) for x in operands]
         if isinstance(lowering, (Host, Routines)):
@@ -108,6 +151,64 @@ class _Resolver:
         outs = self.add(eqn.primitive.name, lowering, operands, eqn)
         for var, out in zip(eqn.outvars, outs):
             self.env[var] = out.read()
+
+    # --- loops and branches ---
+
+    def structure(self, eqn: JaxprEqn, operands: list[Operand]) -> None:
+        """Add a loop or branch. Its bodies read what never changes from where that is."""
+        in_kernel = self.in_kernel or fits_one_kernel(eqn)
+        parts = inner_operands(eqn.primitive.lowering, eqn.params, operands)
+        bodies = tuple(self.body(part, in_kernel) for part in parts.bodies)
+        moving = parts.moving if in_kernel else tuple(map(self.in_memory, parts.moving))
+        around = dict.fromkeys(a for body in bodies for a in _read_around(body.program))
+        outs = [self.array(v.aval.shape, v.aval.dtype, "temporary") for v in eqn.outvars]
+        reads: list[Operand] = [*moving, *(a.read() for a in around)]
+        kind = OneKernel() if in_kernel else eqn.primitive.lowering
+        name, number = eqn.primitive.name, len(self.ops)
+        self.ops.append(Op(number, name, kind, reads, outs, eqn.params, eqn, bodies))
+        for var, out in zip(eqn.outvars, outs):
+            self.env[var] = out.read()
+
+    def body(self, part: BodyPart, in_kernel: bool) -> Body:
+        """Resolve a body: its constants are operands here, its slices reads of rows."""
+        inner = _Resolver(self.shared, in_kernel)
+        inputs = []
+        for var, operand in zip(part.closed.jaxpr.invars, part.inputs, strict=True):
+            if isinstance(operand, Slice):
+                inner.env[var] = row = self.row(var, operand.of)
+                inputs += [row.array] if isinstance(row, Read) else []
+            elif operand is not None:
+                inner.env[var] = operand
+            else:
+                array = self.array(var.aval.shape, var.aval.dtype, "input")
+                inputs.append(array)
+                inner.env[var] = array.read()
+        program = inner.run(part.closed)
+        program.inputs = inputs
+        return Body(program)
+
+    def row(self, var: Var, stack: Operand) -> Operand:
+        """Return what one slice of an operand is: a read of an array whose place moves."""
+        if isinstance(stack, Number):
+            return Number(stack.value, var.aval.shape)
+        array = self.array(var.aval.shape, var.aval.dtype, "input")
+        return Read(array, array.shape, stack.strides[1:], 0)
+
+    def product(self, lowering: Library, operands: list[Operand], eqn: JaxprEqn) -> None:
+        """Add a matrix product as a fold, which a kernel can have inside."""
+        avals = [a.aval for a in eqn.invars]
+        product = Product.of(lowering, avals, eqn.params)
+        x, y = (self.in_memory(x) for x in operands)
+        assert isinstance(x, Read)
+        assert isinstance(y, Read)
+        shape, folded = product_space(product, x, y)
+        (out,) = eqn.outvars
+        total = self.array(out.aval.shape, out.aval.dtype, "temporary")
+        params = {"axes": tuple(range(out.aval.ndim, len(shape)))}
+        self.ops.append(
+            Op(len(self.ops), eqn.primitive.name, _PRODUCT, list(folded), [total], params, eqn)
+        )
+        self.env[out] = total.read()
 
     def add(
         self, name: str, lowering: Lowering, operands: list[Operand], eqn: JaxprEqn
@@ -167,24 +268,34 @@ class _Resolver:
         return Read(operand.array, shape, tuple(strides), operand.offset + int(offset))
 
     def outputs(self, atoms: Sequence[Atom]) -> list[Output]:
-        taken: set[Array] = set()
-        return [self.output(self.operand(a), taken) for a in atoms]
+        made = {a for op in self.ops for a in op.outs}
+        return [self.output(self.operand(a), made) for a in atoms]
 
-    def output(self, operand: Operand, taken: set[Array]) -> Output:
+    def output(self, operand: Operand, made: set[Array]) -> Output:
         shape = operand.shape
         if isinstance(operand, Number):
             if not shape:
                 return Output(self.scalar(operand), (), True)
             array = self.copy(operand)
+            made.add(array)
         elif not operand.whole:
             array = self.copy(operand)
+            made.add(array)
         else:
             array = operand.array
-        if array.kind != "temporary":
+        # What is made around a body isn't the body's.
+        if array.kind != "temporary" or array not in made:
             return Output(array, shape, True)
         array.kind = "output"
-        taken.add(array)
         return Output(array, shape, False)
+
+
+def _read_around(program: ArrayProgram) -> list[Array]:
+    """Return the arrays that a body reads and doesn't make."""
+    own = {*program.inputs, *(a for op in program.ops for a in op.outs)}
+    read = [r.array for op in program.ops for r in op.reads]
+    read += [o.array for o in program.outputs]
+    return [a for a in read if a not in own]
 
 
 def _reduction_or_map(rule: Reduction, operand: Operand, out: Array) -> Lowering:

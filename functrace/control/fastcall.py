@@ -15,7 +15,7 @@ from functrace import tree
 from functrace.compiler.pipeline import Compiled
 from functrace.control.captured import CapturedArrays
 from functrace.control.donation import give_back
-from functrace.control.signature import Statics
+from functrace.control.signature import Exact, Statics, exact
 
 __all__ = ["MISS", "FastCall", "make_fast_call"]
 
@@ -188,8 +188,10 @@ def _donation_lines(writer: _Writer, donations: Sequence[tuple[int, int]]) -> li
 
 def _read_argument(writer: _Writer, place: str, arg: Any, static: bool) -> None:
     if static:
-        kind, value = writer.keep(type(arg)), writer.keep(arg)
-        writer.miss_unless(f"type({place}) is {kind} and {place} == {value}")
+        kind, value, given = writer.keep(type(arg)), writer.keep(exact(arg)), place
+        if isinstance(exact(arg), Exact):
+            given = f"{writer.keep(exact)}({place})"
+        writer.miss_unless(f"type({place}) is {kind} and {given} == {value}")
     else:
         example, treedef = tree.flatten(arg)
         writer.read_entry(place, treedef.unflatten([0] * len(example)))

@@ -11,6 +11,7 @@ from typing import Any
 
 from functrace import tree
 from functrace.compiler.pipeline import Compiled
+from functrace.compiler.runtime.cache import MemoryCache
 from functrace.config import config
 from functrace.control.buffers import (
     check_buffers,
@@ -37,6 +38,9 @@ __all__ = ["JitFunction", "jit", "named_call"]
 
 FAST_CALLS = 8
 """How many signatures are tried before a call takes the general path."""
+
+TRACES = 4096
+"""How many signatures a jitted function keeps, the most recently used ones."""
 
 
 class _TraceOf:
@@ -102,7 +106,7 @@ class JitFunction:
         self._threads = _checked_threads(threads)
         self._takes_out = leaves_room_for_out(fun)
         self._misses = 0
-        self._traces: dict[CallSignature, _TraceOf] = {}
+        self._traces: MemoryCache[CallSignature, _TraceOf] = MemoryCache(TRACES)
         self._fast_calls: dict[Any, FastCall] = {}
         self._fast: tuple[FastCall, ...] = ()
 
@@ -203,12 +207,20 @@ class JitFunction:
         known = self._traces.get(call.key)
         if known is None:
             if config.explain_cache_misses:
-                print(explain_miss(self._fun, call.key, list(self._traces), self._misses))
+                print(explain_miss(self._fun, call.key, self._traces.keys(), self._misses))
             self._misses += 1
             known = _TraceOf(self._fun, call, self._name)
             if known.reusable:
-                self._traces[call.key] = known
+                self._drop_fast(self._traces.put(call.key, known))
         return known
+
+    def _drop_fast(self, dropped: Sequence[tuple[CallSignature, _TraceOf]]) -> None:
+        """Forget the fast paths of traces that the limit has dropped."""
+        for key, _ in dropped:
+            self._fast_calls.pop(key, None)
+            self._fast_calls.pop((key, "out"), None)
+        if dropped:
+            self._fast = tuple(self._fast_calls.values())[-FAST_CALLS:]
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """Bind as a method; ``self`` must be a pytree or static (``static_argnums=0``)."""
@@ -318,7 +330,8 @@ def jit(fun: Any = None, /, **options: Any) -> Any:
 
     The function is traced once for each combination of static values, tree structures, shapes
     and dtypes, fused, compiled for this CPU and run without the interpreter. NumPy arrays go in
-    and come out. Python control flow must not depend on traced values.
+    and come out. Python control flow must not depend on traced values. A function keeps the 4,096
+    traces that were used last.
 
     Args:
         fun: a function of arrays; without it, a decorator with options is returned.

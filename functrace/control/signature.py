@@ -15,7 +15,7 @@ from functrace.dtypes import check_supported
 from functrace.errors import DTypeError, StaticArgumentError, compose
 from functrace.source_info import describe_function
 
-__all__ = ["CallSignature", "Statics", "read_call"]
+__all__ = ["CallSignature", "Exact", "Statics", "exact", "read_call"]
 
 _PYTHON = (bool, int, float, complex)
 
@@ -87,6 +87,40 @@ class CallSignature(NamedTuple):
     types: tuple[Any, ...]
 
 
+class Exact:
+    """A static number, or a tuple, as part of a key: equal where the values can't be told apart.
+
+    A NaN is itself, ``0.0`` is not ``-0.0``, and ``(1,)`` is not ``(1.0,)``.
+    """
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.key = _exact_key(value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Exact) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+def _exact_key(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return type(value), tuple(map(_exact_key, value))
+    inexact = isinstance(value, (float, complex, np.inexact))
+    return type(value), repr(value) if inexact else value
+
+
+def exact(value: Any) -> Any:
+    """Return what stands for a static value in a key."""
+    return Exact(value) if isinstance(value, (float, complex, np.inexact, tuple)) else value
+
+
 class ReadCall(NamedTuple):
     """A call taken apart: its key, its leaves as arrays or tracers, and how to rebuild it."""
 
@@ -153,7 +187,7 @@ def _static_key(
                     "arguments.",
                 )
             ) from None
-        key.append((name, type(value), value))
+        key.append((name, type(value), exact(value)))
     return tuple(key)
 
 

@@ -44,11 +44,12 @@ class Reduction:
     """A fold over ``params["axes"]``.
 
     ``combine(b, acc, x, **params)`` adds one element; ``identity(dtype, **params)`` is the exact
-    start value.
+    start value. With several operands, ``element(b, *xs)`` is what is added for one of each.
     """
 
     combine: Callable[..., Any]
     identity: Callable[..., Any]
+    element: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True)

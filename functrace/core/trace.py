@@ -49,8 +49,8 @@ class Primitive:
 
     Six rules live here, each set once by a decorator: ``def_impl``, ``def_abstract_eval``,
     ``def_jvp`` or ``def_jvp_each``, ``def_transpose``, ``def_batching``, ``def_lowering``.
-    Primitives that hold jaxprs may add ``def_linearize``. A vjp is never written: it is
-    linearize, then transpose.
+    Primitives that hold jaxprs may add ``def_linearize`` and ``def_dce``. A vjp is never written:
+    it is linearize, then transpose.
 
     Attributes:
         name: the name jaxprs print.
@@ -84,6 +84,7 @@ class Primitive:
         self.transpose: Callable[..., Any] | None = None
         self.batching: Callable[..., Any] | None = None
         self.lowering: Any = None
+        self.dce: Callable[..., Any] | None = None
         PRIMITIVES[name] = self
 
     def bind(self, *args: Any, **params: Any) -> Any:
@@ -145,6 +146,14 @@ class Primitive:
     def def_lowering(self, rule: Any) -> Any:
         """Set what it becomes in machine code: one of the kinds in ``core.lowering``."""
         return self._define("lowering", rule)
+
+    def def_dce(self, rule: F) -> F:
+        """Set how it sheds results nobody uses; for primitives that hold jaxprs.
+
+        ``(used_outs, **params) -> (used_ins, kept_outs, params)``: the parameters of the equation
+        of the used operands that has the kept results, all used ones among them.
+        """
+        return self._define("dce", rule)
 
     def _define(self, kind: str, rule: R) -> R:
         if getattr(self, kind) is not None:

@@ -202,10 +202,17 @@ def batch_flat(
 
 
 def batch_jaxpr(
-    closed: ClosedJaxpr, size: int, dims: tuple[Dim, ...]
+    closed: ClosedJaxpr, size: int, dims: tuple[Dim, ...], instantiate: tuple[bool, ...] = ()
 ) -> tuple[ClosedJaxpr, tuple[Dim, ...]]:
-    """Return the jaxpr for all lanes at once, and the mapped axes of its outputs."""
-    key = ("batch", size, dims)
+    """Return the jaxpr for all lanes at once, and the mapped axes of its outputs.
+
+    Args:
+        closed: the jaxpr of one lane.
+        size: the number of lanes.
+        dims: the mapped axis of each input; None for one that all lanes share.
+        instantiate: which outputs have their lanes along axis 0 in any case.
+    """
+    key = ("batch", size, dims, instantiate)
     known = closed.memo.get(key)
     if known is not None:
         return known  # type: ignore[no-any-return]
@@ -215,6 +222,9 @@ def batch_jaxpr(
         outs, out_dims = batch_flat(
             lambda *xs: eval_jaxpr(closed.jaxpr, closed.consts, *xs), size, args, dims
         )
+        for i, wanted in enumerate(instantiate):
+            if wanted:
+                outs[i], out_dims[i] = materialize(size, outs[i], out_dims[i]), 0
         found[:] = out_dims
         return outs
 

@@ -18,6 +18,7 @@ from functrace.core.trace import Primitive, Trace, Tracer, concretization_error,
 from functrace.interpreters.staging import stage
 from functrace.ops.arithmetic import add_p
 from functrace.ops.broadcasting import broadcast_to
+from functrace.ops.creation import zeros_like_aval
 from functrace.ops.operators import ArrayOperators
 from functrace.source_info import current_source
 
@@ -271,18 +272,19 @@ def split_outputs(trace: JVPTrace, outs: Sequence[Any]) -> tuple[list[Any], list
 
 
 def jvp_jaxpr(
-    closed: ClosedJaxpr, nonzero: tuple[bool, ...]
+    closed: ClosedJaxpr, nonzero: tuple[bool, ...], instantiate: tuple[bool, ...] = ()
 ) -> tuple[ClosedJaxpr, tuple[bool, ...]]:
     """Return the jaxpr of primals and nonzero tangents to outs and nonzero out tangents.
 
     Args:
         closed: the jaxpr to differentiate.
         nonzero: which inputs have a tangent.
+        instantiate: which outputs get a tangent in any case, of zeros if need be.
 
     Returns:
         The new jaxpr, and which outputs have a tangent.
     """
-    key = ("jvp", nonzero)
+    key = ("jvp", nonzero, instantiate)
     known = closed.memo.get(key)
     if known is not None:
         return known  # type: ignore[no-any-return]
@@ -294,6 +296,9 @@ def jvp_jaxpr(
         outs, out_tangents = jvp_flat(
             lambda *xs: eval_jaxpr(closed.jaxpr, closed.consts, *xs), primals, tangents
         )
+        for i, wanted in enumerate(instantiate):
+            if wanted and out_tangents[i] is None:
+                out_tangents[i] = zeros_like_aval(typeof(outs[i]).tangent())
         found[:] = [t is not None for t in out_tangents]
         return outs + [t for t in out_tangents if t is not None]
 

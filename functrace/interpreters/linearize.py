@@ -40,6 +40,7 @@ from functrace.interpreters.staging import (
     nearest_stager,
     same_bits,
 )
+from functrace.ops.creation import full_p
 from functrace.ops.operators import ArrayOperators
 
 ndarray = np.ndarray  # a global name is quicker to look up than an attribute
@@ -388,9 +389,17 @@ class LinearizedJaxpr(NamedTuple):
     nonzero_out: tuple[bool, ...]
 
 
-def linearize_jaxpr(closed: ClosedJaxpr, nonzero: tuple[bool, ...]) -> LinearizedJaxpr:
-    """Split a jaxpr for linearize; kept in its memo."""
-    key = ("linearize", nonzero)
+def linearize_jaxpr(
+    closed: ClosedJaxpr, nonzero: tuple[bool, ...], instantiate: tuple[bool, ...] = ()
+) -> LinearizedJaxpr:
+    """Split a jaxpr for linearize; kept in its memo.
+
+    Args:
+        closed: the jaxpr.
+        nonzero: which inputs move.
+        instantiate: which outputs get a tangent in any case, of zeros if need be.
+    """
+    key = ("linearize", nonzero, instantiate)
     known = closed.memo.get(key)
     if known is not None:
         return known  # type: ignore[no-any-return]
@@ -410,14 +419,36 @@ def linearize_jaxpr(closed: ClosedJaxpr, nonzero: tuple[bool, ...]) -> Linearize
         trace.live = False
     if config.checks:
         check_jaxpr(primal)
+    nonzero_out = tuple(o is not None for o in program.outputs)
+    if any(instantiate):
+        linear = _with_zeros(linear, closed.out_avals, nonzero_out, instantiate)
+        nonzero_out = tuple(nz or wanted for nz, wanted in zip(nonzero_out, instantiate))
     closed_linear = ClosedJaxpr(
         Jaxpr([], [*linear.constvars, *linear.invars], linear.outvars, linear.eqns), []
     )
     result = LinearizedJaxpr(
-        ClosedJaxpr(primal, consts),
-        closed_linear,
-        len(residuals),
-        tuple(o is not None for o in program.outputs),
+        ClosedJaxpr(primal, consts), closed_linear, len(residuals), nonzero_out
     )
     closed.memo[key] = result
     return result
+
+
+def _with_zeros(
+    linear: Jaxpr,
+    avals: Sequence[ShapedArray],
+    nonzero: Sequence[bool],
+    instantiate: Sequence[bool],
+) -> Jaxpr:
+    """Return a linear jaxpr with tangents of zeros for outputs that don't move but must."""
+    moving = iter(linear.outvars)
+    outvars: list[Atom] = []
+    zeros: list[JaxprEqn] = []
+    for aval, moves, wanted in zip(avals, nonzero, instantiate):
+        if moves:
+            outvars.append(next(moving))
+        elif wanted:
+            var = Var(aval.tangent())
+            params = {"shape": aval.shape, "fill_value": 0, "dtype": var.aval.dtype}
+            zeros.append(JaxprEqn(full_p, [], [var], params))
+            outvars.append(var)
+    return Jaxpr(linear.constvars, linear.invars, outvars, [*linear.eqns, *zeros])

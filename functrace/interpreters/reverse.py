@@ -12,6 +12,7 @@ from functrace.errors import JaxprTypeError
 from functrace.interpreters.linearize import LinearEqn, LinearProgram, LinearTracer
 from functrace.interpreters.staging import stage
 from functrace.ops.arithmetic import add_p
+from functrace.ops.creation import zeros_like_aval
 
 __all__ = ["backward_pass", "transpose_jaxpr"]
 
@@ -74,7 +75,10 @@ def _accumulate(cts: list[Any], index: int, ct: Any) -> None:
 
 
 def transpose_jaxpr(
-    closed: ClosedJaxpr, linear: tuple[bool, ...], nonzero_ct: tuple[bool, ...]
+    closed: ClosedJaxpr,
+    linear: tuple[bool, ...],
+    nonzero_ct: tuple[bool, ...],
+    instantiate: tuple[bool, ...] = (),
 ) -> tuple[ClosedJaxpr, tuple[bool, ...]]:
     """Transpose a jaxpr in its linear inputs.
 
@@ -82,12 +86,13 @@ def transpose_jaxpr(
         closed: the jaxpr.
         linear: which inputs it is linear in.
         nonzero_ct: which outputs have a cotangent.
+        instantiate: which linear inputs get a cotangent in any case, of zeros if need be.
 
     Returns:
         A jaxpr from the other inputs and the nonzero cotangents to the nonzero cotangents of
         the linear inputs, and which of the linear inputs have one.
     """
-    key = ("transpose", linear, nonzero_ct)
+    key = ("transpose", linear, nonzero_ct, instantiate)
     known = closed.memo.get(key)
     if known is not None:
         return known  # type: ignore[no-any-return]
@@ -101,6 +106,9 @@ def transpose_jaxpr(
         cts = [next(values) if nz else None for nz in nonzero_ct]
         wanted = [v for v, lin in zip(jaxpr.invars, linear) if lin]
         results = _transpose_eqns(jaxpr, env, wanted, cts)
+        for i, asked in enumerate(instantiate):
+            if asked and results[i] is None:
+                results[i] = zeros_like_aval(wanted[i].aval.tangent())
         found[:] = [r is not None for r in results]
         return [r for r in results if r is not None]
 

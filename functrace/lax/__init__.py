@@ -126,6 +126,7 @@ from functrace.lax.reductions import reduce_xor as reduce_xor
 from functrace.lax.reductions import sort as sort
 from functrace.lax.reductions import sort_key_val as sort_key_val
 from functrace.lax.reductions import top_k as top_k
+from functrace.lax.structure import bitcast_convert_type as bitcast_convert_type
 from functrace.lax.structure import broadcast as broadcast
 from functrace.lax.structure import broadcast_in_dim as broadcast_in_dim
 from functrace.lax.structure import broadcast_shapes as broadcast_shapes
@@ -175,6 +176,7 @@ __all__ = [
     "atan2",
     "atanh",
     "batch_matmul",
+    "bitcast_convert_type",
     "bitwise_and",
     "bitwise_not",
     "bitwise_or",

@@ -14,10 +14,11 @@ from functrace.core.aval import dtype_of, shape_of
 from functrace.core.trace import Tracer
 from functrace.errors import ShapeError, compose
 from functrace.lax.operands import array, matching
-from functrace.ops import arithmetic, broadcasting, creation, joining, structural
+from functrace.ops import arithmetic, broadcasting, creation, joining, random_bits, structural
 from functrace.ops.promotion import broadcast_shapes
 
 __all__ = [
+    "bitcast_convert_type",
     "broadcast",
     "broadcast_in_dim",
     "broadcast_shapes",
@@ -116,6 +117,18 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     if new_dtype is None:
         return array(operand, "lax.convert_element_type")
     return creation.convert_element_type(array(operand, "lax.convert_element_type"), new_dtype)
+
+
+def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
+    """The same bits as another dtype of the same size.
+
+    Example:
+        >>> import numpy as np
+        >>> hex(bitcast_convert_type(np.float32(1.0), np.uint32))
+        '0x3f800000'
+    """
+    x = array(operand, "lax.bitcast_convert_type")
+    return random_bits.bitcast_convert_type(x, new_dtype)
 
 
 def stop_gradient(x: Any) -> Any:

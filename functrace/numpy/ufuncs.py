@@ -143,6 +143,8 @@ _WEAK_TYPES = {"i": int, "f": float, "c": complex, "b": _BOOL}
 
 @functools.cache
 def _loop_dtypes(ufunc: np.ufunc, entries: tuple[Any, ...]) -> tuple[np.dtype[Any], ...]:
+    if all(isinstance(e, type) for e in entries):
+        entries = tuple(map(np.dtype, entries))  # of Python numbers alone NumPy may pick objects
     try:
         return ufunc.resolve_dtypes((*entries, *(None,) * ufunc.nout))
     except TypeError as error:

@@ -26,6 +26,7 @@ from functrace.ops.matrices import (
     transposing,
     tril,
 )
+from functrace.ops.small_matrices import SMALL, small_qr
 from functrace.ops.triangular import triangular_solve
 
 __all__ = ["qr"]
@@ -105,6 +106,8 @@ def _qr_plan(
     (a,) = avals_in
     *batch, m, n = a.shape
     k, columns = min(m, n), avals_out[0].shape[-1]
+    if max(m, n) <= SMALL:
+        return [], [small_qr(m, n, columns)]
     work = max(n, columns, 1) * BLOCK
     kind, many = letter(a.dtype), batch_size(a)
     matrix = (Place("scratch", 0), max(m, 1), Place("scratch", 1))

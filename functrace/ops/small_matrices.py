@@ -5,6 +5,7 @@ Each returns a stage of ``Routines``; ``n`` and ``m`` are known sizes up to ``SM
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from functrace.ops.nests import for_each
 
-__all__ = ["SMALL", "small_cholesky", "small_lu", "small_triangular_solve"]
+__all__ = ["SMALL", "small_cholesky", "small_lu", "small_qr", "small_triangular_solve"]
 
 SMALL = 4
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
@@ -154,3 +155,79 @@ def _size(b: Any, x: Any) -> Any:
     if x.dtype.kind != "c":
         return b.abs(x)
     return b.add(b.abs(b.real(x)), b.abs(b.imag(x)))
+
+
+def small_qr(m: int, n: int, columns: int) -> Stage:
+    """Return the stage for m by n matrices and a Q of so many columns, by Householder's way.
+
+    Signs are LAPACK's: a diagonal element of R has the opposite sign of what it replaced.
+    """
+
+    def rule(b: Any, ins: Any, outs: Any, scratch: Any) -> None:
+        (x,), (q, r) = ins, outs
+        for_each(b, x.shape[:-2], lambda batch: _orthogonalize(b, x, q, r, batch, m, n, columns))
+
+    return rule
+
+
+def _orthogonalize(
+    b: Any, x: Any, q: Any, r: Any, batch: tuple[Any, ...], m: int, n: int, columns: int
+) -> None:
+    a = [[x.load((*batch, i, j)) for j in range(n)] for i in range(m)]
+    zero, one = b.const(0, x.dtype), b.const(1, x.dtype)
+    mirrors = []
+    for k in range(min(m, n)):
+        mirror = _mirror(b, [a[i][k] for i in range(k, m)])
+        a[k][k] = mirror[0]
+        _reflect(b, a, k, range(k + 1, n), mirror, True)
+        mirrors.append(mirror)
+    out = [[one if i == j else zero for j in range(columns)] for i in range(m)]
+    for k in reversed(range(len(mirrors))):
+        _reflect(b, out, k, range(k, columns), mirrors[k], False)
+    for i in range(m):
+        for j in range(columns):
+            q.store((*batch, i, j), out[i][j])
+    for i in range(columns):
+        for j in range(n):
+            r.store((*batch, i, j), a[i][j] if i <= j else zero)
+
+
+def _mirror(b: Any, column: list[Any]) -> tuple[Any, Any, list[Any]]:
+    """Return beta, tau and v with ``(1 - tau v v^H)^H column = (beta, 0, ...)`` and v[0] = 1."""
+    first, rest = column[0], column[1:]
+    complex_ = first.dtype.kind == "c"
+    head = b.real(first) if complex_ else first
+    one, zero = b.const(1, head.dtype), b.const(0, head.dtype)
+    # Divided by the largest element, squares neither overflow nor vanish.
+    parts = [p for x in rest for p in ((b.real(x), b.imag(x)) if complex_ else (x,))]
+    parts += [b.imag(first)] if complex_ else []
+    below = functools.reduce(b.maximum, map(b.abs, parts), zero)
+    nothing = b.eq(below, zero)
+    scale = b.select(nothing, one, b.maximum(below, b.abs(head)))
+    squares = [b.mul(t, t) for t in (b.div(p, scale) for p in (head, *parts))]
+    length = b.mul(scale, b.sqrt(functools.reduce(b.add, squares)))
+    beta = b.select(nothing, head, b.neg(b.copysign(length, head)))
+    safe = b.select(nothing, one, beta)
+    tau = b.select(nothing, zero, b.div(b.sub(beta, head), safe))
+    pivot = b.select(nothing, one, b.sub(head, beta))
+    if complex_:
+        tau = b.complex(tau, b.select(nothing, zero, b.neg(b.div(b.imag(first), safe))))
+        pivot = b.complex(pivot, b.select(nothing, zero, b.imag(first)))
+    return b.cast(beta, first.dtype), tau, [b.div(x, pivot) for x in rest]
+
+
+def _reflect(
+    b: Any, a: list[list[Any]], k: int, columns: Any, mirror: tuple[Any, Any, list[Any]], back: bool
+) -> None:
+    """Apply ``1 - tau v v^H``, or its adjoint, to columns of the rows from k on."""
+    _, tau, v = mirror
+    complex_ = tau.dtype.kind == "c"
+    factor = b.conj(tau) if back and complex_ else tau
+    for j in columns:
+        along = a[k][j]
+        for i, x in enumerate(v, k + 1):
+            along = b.add(along, b.mul(b.conj(x) if complex_ else x, a[i][j]))
+        along = b.mul(factor, along)
+        a[k][j] = b.sub(a[k][j], along)
+        for i, x in enumerate(v, k + 1):
+            a[i][j] = b.sub(a[i][j], b.mul(x, along))

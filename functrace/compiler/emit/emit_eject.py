@@ -19,6 +19,12 @@ __all__ = ["EjectedKernel", "runtime_source", "scalar_functions"]
 _INLINE = '@numba.njit(error_model="numpy", forceinline=True)'
 _KERNEL = '@numba.njit(error_model="numpy")'
 _RUNTIME = re.compile(r"\brt_(\w+)\(")
+_FMA = '''
+@numba.extending.intrinsic
+def rt_fma(typingctx, x, y, z):
+    """x * y + z, rounded once."""
+    return x(x, y, z), lambda context, builder, signature, args: builder.fma(*args)
+'''.strip()
 
 
 class EjectedKernel(KernelPrinter):
@@ -93,6 +99,8 @@ def runtime_source(parts: list[str]) -> list[str]:
         arguments = ", ".join(["types.float64"] * EXTERNS[name])
         signature = f"types.float64({arguments})"
         found.append(f'rt_{name} = types.ExternalFunction("{name}", {signature})')
+    if "fma" in used:
+        found.append(_FMA)
     return [*found, *(f for name, f in _half_functions() if name in used)]
 
 

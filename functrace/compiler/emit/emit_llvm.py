@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from functrace.compiler.emit.emit_llvm_extern import call_attribute, wrapper
 from functrace.compiler.emit.emit_llvm_extern import definitions as extern_definitions
 from functrace.compiler.emit.emit_llvm_lanes import (
     LanePrinter,
     fits,
+    fits_partly,
+    masks_well,
     storage_type,
     straight,
     vector,
@@ -76,14 +79,14 @@ def module(kernels: Sequence[Kernel], names: Names) -> str:
         for k, name in zip(kernels, names, strict=True)
     ]
     functions, externs = vecmath.used_functions([k.body for k in kernels])
-    texts += [_FunctionPrinter(f, metadata, wanted).text() for f in functions]
-    texts += _vector_functions(metadata, wanted)
+    texts += [_scalar_text(f) for f in functions]
+    texts += _vector_functions(wanted)
     body = "\n".join(texts)
     declared = [*declarations(body), *extern_definitions(externs)]
     return "\n".join([*declared, "", body, *metadata.lines, ""])
 
 
-def _vector_functions(metadata: _Metadata, wanted: Wanted) -> list[str]:
+def _vector_functions(wanted: Wanted) -> list[str]:
     """The vector forms that were asked for, and those they ask for in turn."""
     texts: list[str] = []
     printed: set[str] = set()
@@ -91,10 +94,23 @@ def _vector_functions(metadata: _Metadata, wanted: Wanted) -> list[str]:
         for symbol, (name, dtype, lanes) in list(wanted.items()):
             if symbol not in printed:
                 printed.add(symbol)
-                function = vecmath.function(name, dtype)
-                printer = _FunctionPrinter(function, metadata, wanted)
-                texts.append(printer.vector_text(symbol, lanes))
+                text, more = _vector_text(vecmath.function(name, dtype), symbol, lanes)
+                texts.append(text)
+                wanted.update(more)
     return texts
+
+
+@cache
+def _scalar_text(function: Function) -> str:
+    """A function of vecmath: it has no loops, so its text is the same in every module."""
+    return _FunctionPrinter(function, _Metadata(), {}).text()
+
+
+@cache
+def _vector_text(function: Function, symbol: str, lanes: int) -> tuple[str, Wanted]:
+    """Its vector form, and the vector functions which that calls."""
+    wanted: Wanted = {}
+    return _FunctionPrinter(function, _Metadata(), wanted).vector_text(symbol, lanes), wanted
 
 
 class _Metadata:
@@ -222,11 +238,51 @@ class _Printer:
         if fits(loop):
             LanePrinter(self, loop.lanes).loop(loop.body, loop.index, self.value(loop.lo))
             return
+        if fits_partly(loop):
+            self.some_lanes(loop)
+            return
         lanes = 0 if self.copy else independent_lanes(loop)
         if lanes and straight(loop.body, lanes):
-            self.simd_loop(loop, lanes)
+            print_loop = self.masked_loop if masks_well(loop.body) else self.simd_loop
+            print_loop(loop, lanes)
         else:
             self.scalar_loop(loop, self.value(loop.lo), self.loop_hint(loop))
+
+    def some_lanes(self, loop: For) -> None:
+        """The first lanes of one vector, if there are any."""
+        body, done = self.fresh_labels("lanes", "done")
+        hi, some = self.value(loop.hi), self.temp()
+        self.emit(f"{some} = icmp sgt i64 {hi}, 0")
+        self.emit(f"br i1 {some}, label %{body}, label %{done}")
+        self.label(body)
+        mask = self.lane_mask(hi, loop.lanes)
+        LanePrinter(self, loop.lanes, mask).loop(loop.body, loop.index, "0")
+        self.emit(f"br label %{done}")
+        self.label(done)
+
+    def lane_mask(self, count: str, lanes: int) -> str:
+        """The mask of the first `count` lanes."""
+        steps = ", ".join(f"i64 {k}" for k in range(lanes))
+        wide, mask = LanePrinter(self, lanes).splat("i64", count), self.temp()
+        self.emit(f"{mask} = icmp sgt {vector('i64', lanes)} {wide}, <{steps}>")
+        return mask
+
+    def masked_loop(self, loop: For, lanes: int) -> None:
+        """Vectors of iterations, the last of which may be partly idle."""
+        head, body, done = self.fresh_labels("simd", "vector", "done")
+        lo, hi, before, i = self.value(loop.lo), self.value(loop.hi), self.block, self.temp()
+        self.emit(f"br label %{head}")
+        self.label(head)
+        self.emit(f"{i} = phi i64 [ {lo}, %{before} ], [ {i}.next, %{body} ]")
+        self.emit(f"{i}.go = icmp slt i64 {i}, {hi}")
+        self.emit(f"br i1 {i}.go, label %{body}, label %{done}")
+        self.label(body)
+        self.emit(f"{i}.left = sub i64 {hi}, {i}")
+        mask = self.lane_mask(f"{i}.left", lanes)
+        LanePrinter(self, lanes, mask).loop(loop.body, loop.index, i)
+        self.emit(f"{i}.next = add nsw i64 {i}, {lanes}")
+        self.emit(f"br label %{head}, !llvm.loop {self.metadata.short()}")
+        self.label(done)
 
     def simd_loop(self, loop: For, lanes: int) -> None:
         """Whole vectors of iterations, then the rest one by one."""

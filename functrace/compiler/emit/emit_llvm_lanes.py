@@ -3,6 +3,9 @@
 LLVM's loop vectoriser could do the same, at several times the compile time, and only when it finds
 it profitable. A scalar of the loop body is here one of three: uniform (the same in all lanes,
 printed as a scalar), affine (an index `base + step * lane` with a constant step), or a vector.
+
+Where there are fewer iterations left than lanes, memory is touched under a mask: idle lanes read 0
+and write nothing. A short row costs one step more instead of a scalar loop.
 """
 
 from __future__ import annotations
@@ -31,6 +34,9 @@ from functrace.compiler.ir.kernel import (
 )
 
 
+_SUFFIX = {"double": "f64", "float": "f32", "half": "f16"}
+
+
 class Host(Protocol):
     """What the lane printer needs of the printer it works for."""
 
@@ -56,6 +62,20 @@ def fits(loop: For) -> bool:
     if not (isinstance(loop.lo, Const) and isinstance(loop.hi, Const)):
         return False
     return int(loop.hi.value) - int(loop.lo.value) == loop.lanes and straight(loop.body, loop.lanes)
+
+
+def fits_partly(loop: For) -> bool:
+    """Whether `loop` runs over some of the lanes, from the first on, and can be printed so."""
+    if loop.lanes < 2 or loop.step != 1 or loop.params or isinstance(loop.hi, Const):
+        return False
+    starts = isinstance(loop.lo, Const) and int(loop.lo.value) == 0
+    return starts and straight(loop.body, loop.lanes)
+
+
+def masks_well(body: Region) -> bool:
+    """Whether all memory is of numbers that every CPU's masks are made for."""
+    touched = [s.memory.dtype for s in body.stmts if isinstance(s, (Load, Store))]
+    return all(d.kind != "b" and real_dtype(d).itemsize >= 4 for d in touched)
 
 
 def straight(region: Region, lanes: int, memory: bool = True) -> bool:
@@ -88,7 +108,10 @@ class LanePrinter:
     def __init__(self, host: Host, lanes: int, mask: str = "") -> None:
         self.host = host
         self.lanes = lanes
+        #: Lanes that run at all; and of those, the ones in the arm being printed.
+        self.active = mask
         self.mask = mask or vector_literal("i1", "true", lanes)
+        self.first: Scalar | None = None
         self.vectors: set[int] = set()
         self.affine: dict[int, tuple[str, int]] = {}
         self._made: dict[str, str] = {}
@@ -140,7 +163,12 @@ class LanePrinter:
     def loop(self, body: Region, index: Scalar, first: str) -> None:
         """Print the iterations from index `first` on, one a lane."""
         self.affine[index.id] = (first, 1)
+        self.first = index if first == "0" else None
         self.region(body)
+
+    def own(self, memory: Buffer | Local, index: Scalar) -> bool:
+        """Whether lane k accesses element k of an array of all lanes: no mask is needed to read."""
+        return isinstance(memory, Local) and index is self.first and memory.length == self.lanes
 
     def region(self, region: Region) -> None:
         skip = False
@@ -241,6 +269,8 @@ class LanePrinter:
         raw = name if stored == llvm_type(stmt.result.dtype) else self.host.temp()
         if self.affine.get(stmt.index.id, ("", 0))[1] == 1:
             self._load_row(stmt, raw, stored)
+        elif self.active:
+            self._masked_gather(stmt, raw, stored)
         else:
             self._gather(stmt, raw, stored)
         wide = vector(stored, self.lanes)
@@ -254,13 +284,50 @@ class LanePrinter:
         parts = 2 if stmt.memory.dtype.kind == "c" else 1
         pointer, rest = self._pointer(stmt.memory, base, parts, stored)
         wide = vector(stored, self.lanes * parts)
+        both = raw if parts == 1 else self.host.temp()
+        if self.active and not self.own(stmt.memory, stmt.index):
+            self.host.emit(masked_load(both, wide, pointer, rest, self._wide_mask(parts)))
+        else:
+            self.host.emit(f"{both} = load {wide}, ptr {pointer}{rest}")
         if parts == 1:
-            self.host.emit(f"{raw} = load {wide}, ptr {pointer}{rest}")
             return
-        both = self.host.temp()
-        self.host.emit(f"{both} = load {wide}, ptr {pointer}{rest}")
         picks = numbers(2 * k + stmt.part for k in range(self.lanes))
         self.host.emit(f"{raw} = shufflevector {wide} {both}, {wide} poison, {picks}")
+
+    def _wide_mask(self, parts: int) -> str:
+        """The active lanes, each for so many numbers next to each other, with its type."""
+        n = self.lanes
+        if parts == 1:
+            return f"{vector('i1', n)} {self.active}"
+
+        def make() -> str:
+            out, wide = self.host.temp(), vector("i1", n)
+            picks = numbers(k // parts for k in range(parts * n))
+            self.host.emit(f"{out} = shufflevector {wide} {self.active}, {wide} poison, {picks}")
+            return out
+
+        return f"{vector('i1', parts * n)} {self._once(f'mask {parts}', make)}"
+
+    def _pointers(self, memory: Buffer | Local, index: Scalar, part: int, stored: str) -> str:
+        """A vector of pointers, one a lane."""
+        pointer, _ = self.host.memory(memory)
+        kind, at = vector("i64", self.lanes), self.use(index)
+        if memory.dtype.kind == "c":
+            first, even, at = at, self.host.temp(), self.host.temp()
+            self.host.emit(f"{even} = shl {kind} {first}, {vector_literal('i64', '1', self.lanes)}")
+            half = vector_literal("i64", str(part), self.lanes)
+            self.host.emit(f"{at} = or {kind} {even}, {half}")
+        out = self.host.temp()
+        self.host.emit(f"{out} = getelementptr inbounds {stored}, ptr {pointer}, {kind} {at}")
+        return f"{vector('ptr', self.lanes)} {out}"
+
+    def _masked_gather(self, stmt: Load, raw: str, stored: str) -> None:
+        wide, size = vector(stored, self.lanes), real_dtype(stmt.memory.dtype).itemsize
+        pointers = self._pointers(stmt.memory, stmt.index, stmt.part, stored)
+        self.host.emit(
+            f"{raw} = call {wide} @llvm.masked.gather.{suffix(wide)}.v{self.lanes}p0({pointers}, "
+            f"i32 {size}, {self._wide_mask(1)}, {wide} zeroinitializer)"
+        )
 
     def _pointer(
         self, memory: Buffer | Local, base: str, parts: int, stored: str
@@ -313,7 +380,16 @@ class LanePrinter:
             value, wide = values[0], vector(stored, self.lanes)
             if len(values) == 2:
                 value, wide = self._interleave(values, stored)
-            self.host.emit(f"store {wide} {value}, ptr {pointer}{rest}")
+            if not self.active:
+                self.host.emit(f"store {wide} {value}, ptr {pointer}{rest}")
+            elif self.own(memory, stmt.index) and len(values) == 1:
+                self._store_own(value, wide, pointer, rest)
+            else:
+                mask = self._wide_mask(len(values))
+                self.host.emit(masked_store(value, wide, pointer, rest, mask))
+            return
+        if self.active:
+            self._scatter(stmt, values, stored)
             return
         for part, value in enumerate(values):
             for k, (pointer, rest) in enumerate(self._each(memory, stmt.index, part, stored)):
@@ -321,6 +397,23 @@ class LanePrinter:
                 wide = vector(stored, self.lanes)
                 self.host.emit(f"{one} = extractelement {wide} {value}, i64 {k}")
                 self.host.emit(f"store {stored} {one}, ptr {pointer}{rest}")
+
+    def _store_own(self, value: str, wide: str, pointer: str, rest: str) -> None:
+        """Write all of a lane array, idle lanes as they were: LLVM keeps it in a register."""
+        old, new = self.host.temp(), self.host.temp()
+        self.host.emit(f"{old} = load {wide}, ptr {pointer}{rest}")
+        mask = f"{vector('i1', self.lanes)} {self.active}"
+        self.host.emit(f"{new} = select {mask}, {wide} {value}, {wide} {old}")
+        self.host.emit(f"store {wide} {new}, ptr {pointer}{rest}")
+
+    def _scatter(self, stmt: Store, values: Sequence[str], stored: str) -> None:
+        wide, size = vector(stored, self.lanes), real_dtype(stmt.memory.dtype).itemsize
+        for part, value in enumerate(values):
+            pointers = self._pointers(stmt.memory, stmt.index, part, stored)
+            self.host.emit(
+                f"call void @llvm.masked.scatter.{suffix(wide)}.v{self.lanes}p0({wide} {value}, "
+                f"{pointers}, i32 {size}, {self._wide_mask(1)})"
+            )
 
     def _interleave(self, values: Sequence[str], stored: str) -> tuple[str, str]:
         narrow, out, n = vector(stored, self.lanes), self.host.temp(), self.lanes
@@ -336,6 +429,35 @@ class LanePrinter:
         word = "zext" if stored == "i8" else "fptrunc"
         self.host.emit(f"{out} = {word} {wide} {value} to {vector(stored, self.lanes)}")
         return out
+
+
+def masked_load(result: str, wide: str, pointer: str, rest: str, mask: str) -> str:
+    """The lanes of a mask from memory, 0 in the others; `rest` as plain loads carry it."""
+    align, scopes = _alignment(rest)
+    return (
+        f"{result} = call {wide} @llvm.masked.load.{suffix(wide)}.p0(ptr {pointer}, i32 {align}, "
+        f"{mask}, {wide} zeroinitializer){scopes}"
+    )
+
+
+def masked_store(value: str, wide: str, pointer: str, rest: str, mask: str) -> str:
+    """Write the lanes of a mask to memory."""
+    align, scopes = _alignment(rest)
+    return (
+        f"call void @llvm.masked.store.{suffix(wide)}.p0({wide} {value}, ptr {pointer}, "
+        f"i32 {align}, {mask}){scopes}"
+    )
+
+
+def _alignment(rest: str) -> tuple[str, str]:
+    words, comma, scopes = rest.removeprefix(", align ").partition(",")
+    return words, comma + scopes
+
+
+def suffix(wide: str) -> str:
+    """How names of intrinsics spell a vector type: `<8 x double>` is v8f64."""
+    lanes, _, kind = wide.strip("<>").partition(" x ")
+    return f"v{lanes}{_SUFFIX.get(kind, kind)}"
 
 
 def vector_literal(kind: str, text: str, lanes: int) -> str:

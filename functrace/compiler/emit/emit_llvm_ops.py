@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
+
+import numpy as np
 
 from functrace.compiler.ir.kernel import BOOL, COMPARISONS, DType, Op
 
@@ -29,18 +32,20 @@ _INTRINSICS = {
     "trunc": "trunc",
     "rint": "rint",
     "copysign": "copysign",
+    "fma": "fma",
 }
-_TYPES = {"f": "float", "d": "double"}
+_ARITY = {"copysign": 2, "fma": 3}
+_TYPES = {c: f"i{8 * np.dtype(c).itemsize}" for c in np.typecodes["AllInteger"]}
+_TYPES |= {"?": "i1", "f": "float", "d": "double"}
 _SUFFIX = {"float": "f32", "double": "f64"}
 
 _CALLED = re.compile(r"@llvm\.(\w+)\.(v\d+)?(f32|f64)\(")
+_MASKED = re.compile(r"@(llvm\.masked\.(\w+)\.v(\d+)(\w+)\.\w+)\(")
 
 
 def llvm_type(dtype: DType) -> str:
     """The LLVM type of an SSA scalar."""
-    if dtype.kind == "f":
-        return _TYPES[dtype.char]
-    return "i1" if dtype.kind == "b" else f"i{8 * dtype.itemsize}"
+    return _TYPES[dtype.char]
 
 
 def llvm_op(
@@ -48,7 +53,7 @@ def llvm_op(
 ) -> list[str]:
     """The instructions that compute `result`, on scalars or on vectors of `lanes`."""
     dtype, name = op.args[0].dtype, op.name
-    wide = _Wide(lanes)
+    wide = _wide(lanes)
     kind = wide.type(dtype)
     if name in _BINARY:
         word = _BINARY[name][dtype.kind == "f"]
@@ -80,11 +85,13 @@ class _Wide:
     def __init__(self, lanes: int) -> None:
         self.lanes = lanes
 
+        self.types = {c: self.named(kind) for c, kind in _TYPES.items()}
+
     def named(self, kind: str) -> str:
         return f"<{self.lanes} x {kind}>" if self.lanes else kind
 
     def type(self, dtype: DType) -> str:
-        return self.named(llvm_type(dtype))
+        return self.types[dtype.char]
 
     def literal(self, dtype: DType, value: int) -> str:
         kind = llvm_type(dtype)
@@ -92,6 +99,11 @@ class _Wide:
         if not self.lanes:
             return text
         return f"<{', '.join([f'{kind} {text}'] * self.lanes)}>"
+
+
+@cache
+def _wide(lanes: int) -> _Wide:
+    return _Wide(lanes)
 
 
 def intrinsic(name: str, dtype: DType, lanes: int = 0) -> str:
@@ -107,10 +119,19 @@ def declarations(text: str) -> list[str]:
     for name, lanes, suffix in found:
         kind = {"f32": "float", "f64": "double"}[suffix]
         kind = f"<{lanes[1:]} x {kind}>" if lanes else kind
-        args = ", ".join([kind] * (2 if name == "copysign" else 1))
+        args = ", ".join([kind] * _ARITY.get(name, 1))
         dotted = f"llvm.{name}.{lanes}{suffix}"
         out.append(f"declare {kind} @{dotted}({args})")
-    return out
+    return out + [_masked_declaration(*parts) for parts in sorted(set(_MASKED.findall(text)))]
+
+
+def _masked_declaration(symbol: str, name: str, lanes: str, suffix: str) -> str:
+    element = {"f64": "double", "f32": "float", "f16": "half"}.get(suffix, suffix)
+    values, mask = f"<{lanes} x {element}>", f"<{lanes} x i1>"
+    place = "ptr" if name in ("load", "store") else f"<{lanes} x ptr>"
+    if name in ("load", "gather"):
+        return f"declare {values} @{symbol}({place}, i32, {mask}, {values})"
+    return f"declare void @{symbol}({values}, {place}, i32, {mask})"
 
 
 def _comparison(name: str, dtype: DType) -> str:

@@ -30,7 +30,12 @@ _INFIX = {
     "gt": ">",
     "ge": ">=",
 }
-_RUNTIME = {"round16": "half_round", "half_bits": "half_store", "from_half_bits": "half_load"}
+_RUNTIME = {
+    "round16": "half_round",
+    "half_bits": "half_store",
+    "from_half_bits": "half_load",
+    "fma": "fma",
+}
 
 
 def literal(v: Const) -> str:
@@ -72,7 +77,7 @@ def operation(op: Op, args: Sequence[str]) -> str:
     if name == "extern":
         return f"rt.{op.attr}({', '.join(args)})"
     if name in _RUNTIME:
-        return f"rt.{_RUNTIME[name]}({args[0]})"
+        return f"rt.{_RUNTIME[name]}({', '.join(args)})"
     return f"np.{name}({', '.join(args)})"
 
 

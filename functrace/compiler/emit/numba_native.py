@@ -94,6 +94,16 @@ def half_round(value: Any) -> Any:
     return half_load(half_store(value))
 
 
+@intrinsic
+def fma(typingctx: Any, x: Any, y: Any, z: Any) -> Any:
+    """x * y + z, rounded once."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fma(*args)
+
+    return x(x, y, z), codegen
+
+
 def _extern(name: str) -> Any:
     signature = types.float64(*[types.float64] * EXTERNS[name])
     return types.ExternalFunction(name, signature)

@@ -79,6 +79,19 @@ def half_round(value: Any) -> Any:
     return np.float32(np.float16(value))
 
 
+def _fused(name: str, kind: Any) -> Callable[..., Any]:
+    return ctypes.CFUNCTYPE(kind, kind, kind, kind)(process_symbol(name) or 0)
+
+
+_fma64, _fma32 = _fused("fma", ctypes.c_double), _fused("fmaf", ctypes.c_float)
+
+
+def fma(x: Any, y: Any, z: Any) -> Any:
+    """x * y + z, rounded once."""
+    wide = isinstance(x, float)
+    return np.float64(_fma64(x, y, z)) if wide else np.float32(_fma32(x, y, z))
+
+
 def _extern(name: str) -> Callable[..., np.float64]:
     kind = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * EXTERNS[name])
     raw = kind(process_symbol(name) or 0)

@@ -328,6 +328,10 @@ class Arithmetic(ScalarCore):
             else self._un("sqrt", scalar(x))
         )
 
+    def fma(self, x: Value, y: Value, z: Value) -> Value:
+        """`x * y + z` of float32 or float64, rounded once."""
+        return self._op("fma", x.dtype, scalar(x), scalar(y), scalar(z))
+
     def rsqrt(self, x: Value) -> Value:
         return self.div(self.const(1, x.dtype), self.sqrt(x))
 

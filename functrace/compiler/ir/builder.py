@@ -140,6 +140,8 @@ class Builder(BitOps):
         self._sites: list[Site] = []
         self._extents: Sequence[Sequence[Value]] = ()
         self._out_extents: Sequence[Value] = ()
+        #: Loops of literal bounds with so many iterations or fewer are written out.
+        self.unrolled = 0
 
     # ---- mathematics ---------------------------------------------------------------------------
 
@@ -191,6 +193,10 @@ class Builder(BitOps):
             raise ValueError("a loop needs a step other than 0")
         dtypes = [v.dtype for v in inits]
         start, stop = self._index(lo), self._index(hi)
+        if self.unrolled and lanes < 2 and isinstance(start, Const) and isinstance(stop, Const):
+            rounds = range(int(start.value), int(stop.value), step)
+            if len(rounds) <= self.unrolled:
+                return self._written_out(rounds, list(inits), body)
         params = self._params(dtypes)
         index = self._fresh(I64)
         region = self._open()
@@ -202,6 +208,11 @@ class Builder(BitOps):
             For(start, stop, step, index, params, tuple(flatten(inits)), region, results, lanes)
         )
         return unflatten(dtypes, results)
+
+    def _written_out(self, rounds: range, values: list[Value], body: Body) -> list[Value]:
+        for i in rounds:
+            values = as_values(body(self._const(i, I64), *values))
+        return values
 
     def while_(self, cond: Body, body: Body, inits: Sequence[Value]) -> list[Value]:
         """`while cond(*vals): vals = body(*vals)`; the final values."""

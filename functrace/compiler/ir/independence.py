@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functrace.compiler.ir import vecmath
 from functrace.compiler.ir.kernel import (
     I64,
     Buffer,
@@ -91,11 +92,9 @@ def _separate(region: Region) -> bool:
     stored: set[int] = set()
     for stmt in region.stmts:
         if isinstance(stmt, (Load, Store)):
-            if not isinstance(stmt.memory, Buffer):
-                if isinstance(stmt, Store):
-                    return False
-                continue
-            group = stmt.memory.group
+            # A local array is a group of its own, numbered below 0.
+            memory = stmt.memory
+            group = memory.group if isinstance(memory, Buffer) else -1 - memory.index
             index = -1 if isinstance(stmt.index, Const) else stmt.index.id
             places.setdefault(group, set()).add((stmt.memory.index, index))
             if isinstance(stmt, Store):
@@ -107,7 +106,11 @@ def _widths(region: Region) -> list[int]:
     out = [1]
     for stmt in region.stmts:
         if isinstance(stmt, Op) and stmt.result.dtype.kind == "f":
-            out.append(8 if stmt.attr else stmt.result.dtype.itemsize)
+            out.append(stmt.result.dtype.itemsize)
+            if stmt.name == "math":
+                out += _widths(vecmath.function(stmt.attr, stmt.result.dtype).body)
+        elif isinstance(stmt, If):
+            out += _widths(stmt.then) + _widths(stmt.orelse)
         elif isinstance(stmt, (Load, Store)):
             out.append(min(stmt.memory.dtype.itemsize, 8))
     return out

@@ -104,6 +104,7 @@ MATH_ARITY: dict[str, int] = dict.fromkeys(
 #   round16: float32 rounded to what a float16 holds;  half_bits, from_half_bits: float32 <-> the
 #   uint16 pattern of that float16;  extern: a C function of the allow-list
 #   math: one of vecmath's functions, by name;  cast: width/kind change;  bitcast: same bits
+#   fma: x * y + z rounded once, wherever it runs: only vecmath and functrace.random ask for it
 SCALAR_OPS: dict[str, int] = {
     "add": 2, "sub": 2, "mul": 2, "div": 2, "floordiv": 2, "floormod": 2, "udiv": 2, "urem": 2,
     "and": 2, "or": 2, "xor": 2, "not": 1, "shl": 2, "ashr": 2, "lshr": 2,
@@ -111,6 +112,7 @@ SCALAR_OPS: dict[str, int] = {
     "select": 3, "cast": 1, "bitcast": 1,
     "round16": 1, "half_bits": 1, "from_half_bits": 1,
     "neg": 1, "abs": 1, "sqrt": 1, "floor": 1, "ceil": 1, "trunc": 1, "rint": 1, "copysign": 2,
+    "fma": 3,
 }  # fmt: skip
 COMPARISONS = frozenset(("eq", "ne", "lt", "le", "gt", "ge"))
 NAMED_OPS = frozenset(("math", "extern"))
@@ -371,8 +373,14 @@ class Function:
     body: Region
 
 
+#: Statements without regions: nearly all of them, so passes ask for these first.
+_LEAVES = frozenset((Op, Load, Store, Poll, Fail))
+
+
 def regions_of(stmt: Stmt) -> tuple[Region, ...]:
     """The regions nested directly in `stmt`."""
+    if type(stmt) in _LEAVES:
+        return ()
     if isinstance(stmt, For):
         return (stmt.body,)
     if isinstance(stmt, While):
@@ -412,6 +420,8 @@ def results_of(stmt: Stmt) -> tuple[Scalar, ...]:
 
 def params_of(stmt: Stmt) -> tuple[Scalar, ...]:
     """The scalars `stmt` defines inside its regions: loop indices and carried values."""
+    if type(stmt) in _LEAVES:
+        return ()
     if isinstance(stmt, For):
         return (stmt.index, *stmt.params)
     return stmt.params if isinstance(stmt, While) else ()
@@ -419,8 +429,8 @@ def params_of(stmt: Stmt) -> tuple[Scalar, ...]:
 
 def has_effect(stmt: Stmt) -> bool:
     """Whether `stmt` does more than define its results."""
-    if isinstance(stmt, (Store, Fail, Poll)):
-        return True
+    if type(stmt) in _LEAVES:
+        return not isinstance(stmt, (Op, Load))
     return any(has_effect(s) for region in regions_of(stmt) for s in region.stmts)
 
 

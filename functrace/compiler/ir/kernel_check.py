@@ -36,7 +36,9 @@ from functrace.compiler.ir.kernel import (
 )
 from functrace.compiler.ir.kernel_text import _line
 
-_FLOAT_ONLY = frozenset(("div", "neg", "sqrt", "abs", "floor", "ceil", "trunc", "rint", "copysign"))
+_FLOAT_ONLY = frozenset(
+    ("div", "neg", "sqrt", "abs", "floor", "ceil", "trunc", "rint", "copysign", "fma")
+)
 _INTEGER_ONLY = frozenset(
     ("floordiv", "floormod", "udiv", "urem", "and", "or", "xor", "not", "shl", "ashr", "lshr")
 )

@@ -26,6 +26,11 @@ def _sweep(region: Region, live: set[int]) -> None:
     live.update(id(v) for v in region.yields)
     kept: list[Stmt] = []
     for stmt in reversed(region.stmts):
+        if type(stmt) is Op:
+            if id(stmt.result) in live:
+                live.update(map(id, stmt.args))
+                kept.append(stmt)
+            continue
         if not has_effect(stmt) and not any(id(v) in live for v in results_of(stmt)):
             continue
         for nested in reversed(regions_of(stmt)):
@@ -46,6 +51,10 @@ def renumber(leaves: Iterable[Scalar], body: Region) -> None:
 
 def _renumber(region: Region, number: int) -> int:
     for stmt in region.stmts:
+        if type(stmt) is Op:
+            stmt.result.id = number
+            number += 1
+            continue
         for param in params_of(stmt):
             param.id = number
             number += 1
@@ -74,8 +83,10 @@ def named_calls(region: Region) -> list[tuple[str, str, Scalar]]:
     """Every `math` and `extern` operation below `region` as (op, function name, result)."""
     found: list[tuple[str, str, Scalar]] = []
     for stmt in region.stmts:
-        if isinstance(stmt, Op) and stmt.attr:
-            found.append((stmt.name, stmt.attr, stmt.result))
+        if isinstance(stmt, Op):
+            if stmt.attr:
+                found.append((stmt.name, stmt.attr, stmt.result))
+            continue
         for nested in regions_of(stmt):
             found += named_calls(nested)
     return found

@@ -7,6 +7,7 @@ multiplications of int64 literals, which index arithmetic is full of.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,11 @@ class ScalarCore:
     def const(self, value: Any, dtype: Any) -> Value:
         """The literal `value`, converted to `dtype` as NumPy's astype does."""
         dtype = np.dtype(dtype)
-        with np.errstate(all="ignore"):
-            exact: Any = np.asarray(value).astype(dtype)[()]
+        if isinstance(value, np.generic) and value.dtype == dtype:
+            exact: Any = value
+        else:
+            with np.errstate(all="ignore"):
+                exact = np.asarray(value).astype(dtype)[()]
         if dtype.kind == "c":
             part = real_dtype(dtype)
             return Complex(dtype, Const(part, exact.real), Const(part, exact.imag))
@@ -81,18 +85,16 @@ class ScalarCore:
         return Const(dtype, exact)
 
     def _const(self, value: Any, dtype: DType) -> Scalar:
+        if isinstance(value, int) and dtype.kind in "iu":
+            return Const(dtype, _integer(value, dtype.char))
         with np.errstate(all="ignore"):
-            if isinstance(value, int) and dtype.kind in "iu":
-                # Python integers wrap, so masks may be written as they are read.
-                bits = value & ((1 << (8 * dtype.itemsize)) - 1)
-                return Const(dtype, np.uint64(bits).astype(dtype))
             exact: Any = np.asarray(value).astype(dtype)[()]
             return Const(dtype, exact)
 
     # ---- operations ----------------------------------------------------------------------------
 
     def _op(self, name: str, dtype: DType, *args: Scalar, attr: str = "") -> Scalar:
-        if dtype not in SCALAR_DTYPES:
+        if dtype.char not in _SCALAR_CHARS:
             raise TypeError(f"{name}: {dtype} is not a scalar dtype of the kernel IR")
         folded = _fold(name, dtype, args)
         if folded is not None:
@@ -127,6 +129,19 @@ class ScalarCore:
         return x if x.dtype == dtype else self._op("bitcast", dtype, x)
 
 
+#: Their characters: a set of these is asked much faster than a list of dtypes.
+_SCALAR_CHARS = frozenset(c for c in np.typecodes["All"] if np.dtype(c) in SCALAR_DTYPES)
+
+
+@lru_cache(maxsize=4096)
+def _integer(value: int, char: str) -> Any:
+    """Python integers wrap, so masks may be written as they are read."""
+    dtype = np.dtype(char)
+    bits = value & ((1 << (8 * dtype.itemsize)) - 1)
+    with np.errstate(all="ignore"):
+        return np.uint64(bits).astype(dtype)
+
+
 def _operand_key(v: Scalar) -> Key:
     if isinstance(v, Const):
         return (v.dtype.char, v.value.tobytes())
@@ -140,7 +155,7 @@ def _fold(name: str, dtype: DType, args: tuple[Scalar, ...]) -> Scalar | None:
         return Const(dtype, exact)
     if name == "bitcast" and isinstance(args[0], Const):
         return Const(dtype, args[0].value.view(dtype))
-    if dtype == I64 and name in ("add", "sub", "mul"):
+    if name in ("add", "sub", "mul") and dtype == I64:
         return _fold_index(name, *args)
     return None
 

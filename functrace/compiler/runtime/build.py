@@ -1,28 +1,35 @@
 """Turns the LLVM text of a kernel into loaded machine code, by way of the caches.
 
-    text -> key -> (in memory? on disk? else parse, verify, optimise, emit) -> link -> address
+    text -> key -> (in memory? on disk? else parse, verify, optimise, emit, link) -> load -> address
 
-Each kernel is a module and an object of its own: a batch saves about a millisecond a kernel, but
-then one changed kernel would compile all of its neighbours again.
+What is kept is a linked image where functrace can link and load one itself (`image`, `elf`), else
+the object, which LLVM's linker loads. Each kernel is a module of its own: a batch saves about a
+millisecond a kernel, but then one changed kernel would compile all of its neighbours again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
+import importlib.util
 import itertools
 import os
+import platform
 import re
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from functrace.compiler.runtime.cache import CacheInfo, DiskCache, MemoryCache, default_directory
+from functrace.compiler.runtime.elf import LinkError, link
+from functrace.compiler.runtime.image import Image, MappedCode, supported
 
 __all__ = [
     "BuildError",
@@ -37,7 +44,7 @@ __all__ = [
 Symbols = Mapping[str, int]
 
 #: Changed whenever the same text would be compiled into different code.
-_RECIPE = "2: O2, loop vectoriser, no SLP, pic, small"
+_RECIPE = "3: O2, loop vectoriser, no SLP, pic, small"
 _MEMORY_LIMIT = 4096
 
 _LIBM = [
@@ -134,7 +141,7 @@ class _Counters:
 # One lock for all of it: LLVM's binding serialises its calls anyway, and two threads that want
 # the same kernel should compile it once. It is held across fork, so no child inherits it locked.
 _lock = threading.RLock()
-_memory: MemoryCache[NativeCode] = MemoryCache(_MEMORY_LIMIT)
+_memory: MemoryCache[str, NativeCode] = MemoryCache(_MEMORY_LIMIT)
 #: Code that some program still holds is found again even after the bounded map let go of it.
 _alive: weakref.WeakValueDictionary[str, NativeCode] = weakref.WeakValueDictionary()
 _counters = _Counters()
@@ -175,16 +182,17 @@ def build(
         if code is not None:
             _counters.hits += 1
             return code
-        imports = _imports(text, symbols)
+        own = symbols() if symbols is not None else {}
         disk = _disk()
-        image = disk.get(key)
-        if image is not None:
+        kept = disk.get(key)
+        if kept is not None:
             _counters.disk_hits += 1
         else:
-            image = _compile(text)
+            _check_names(text, own)
+            kept = _linked(_compile(text))
             _counters.compiled += 1
-            disk.put(key, image)
-        code = _load(key, image, names, imports, forever)
+            disk.put(key, kept)
+        code = _load(key, kept, text, names, own, forever)
         _memory.put(key, code)
         _alive[key] = code
         return code
@@ -253,27 +261,47 @@ def _disk() -> DiskCache:
 
 
 def _key(text: str, entries: tuple[str, ...]) -> str:
-    digest = hashlib.sha256(_fingerprint())
+    digest = hashlib.sha256(_fingerprint(supported()))
     digest.update("\0".join((*entries, text)).encode())
     return digest.hexdigest()
 
 
-@lru_cache(maxsize=1)
-def _fingerprint() -> bytes:
+@lru_cache(maxsize=2)
+def _fingerprint(images: bool) -> bytes:
     """What the machine code depends on besides the text."""
-    import llvmlite
-    import llvmlite.binding as llvm
+    compiler = _compiler_here() if images else None
+    if compiler is None:
+        import llvmlite
+        import llvmlite.binding as llvm
 
-    features = llvm.get_host_cpu_features().flatten()
-    parts = (
-        _RECIPE,
-        f"llvmlite {llvmlite.__version__} {llvm.llvm_version_info}",
-        f"numpy {np.__version__}",
-        llvm.get_process_triple(),
-        llvm.get_host_cpu_name(),
-        features,
-    )
+        compiler = (
+            f"llvmlite {llvmlite.__version__} {llvm.llvm_version_info}",
+            llvm.get_process_triple(),
+            llvm.get_host_cpu_name(),
+            llvm.get_host_cpu_features().flatten(),
+        )
+    parts = (_RECIPE, "image" if images else "object", f"numpy {np.__version__}", *compiler)
     return "\0".join(parts).encode() + b"\0"
+
+
+def _compiler_here() -> tuple[str, ...] | None:
+    """Return what tells LLVM's library and this CPU from others, without loading the library.
+
+    The library is known by its file's size and time, the CPU by what Linux says of its first core.
+    """
+    spec = importlib.util.find_spec("llvmlite")
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        libraries = [os.stat(f) for f in Path(spec.origin).parent.glob("binding/*llvmlite*")]
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            cpu = file.read(1 << 14).split("\n\n", 1)[0]
+    except OSError:
+        return None
+    stamps = [f"{status.st_size} {status.st_mtime_ns}" for status in libraries]
+    varying = ("processor", "cpu MHz", "physical id", "core id", "apicid", "initial apicid")
+    lines = [x for x in cpu.splitlines() if not x.startswith((*varying, "bogomips", "siblings"))]
+    return (*stamps, platform.machine(), *lines) if stamps else None
 
 
 @lru_cache(maxsize=1)
@@ -346,21 +374,40 @@ def _optimised(text: str) -> Any:
     return module
 
 
-def _imports(text: str, symbols: Callable[[], Symbols] | None) -> dict[str, int]:
-    """Return the address of each external name that ``text`` may end up calling."""
-    declared = [name for name in _DECLARED.findall(text) if not name.startswith("llvm.")]
-    declared += _EXTERNAL.findall(text)
-    own = symbols() if symbols is not None else {}
-    refused = sorted(name for name in declared if name not in own and name not in _ALLOWED)
+def _linked(data: bytes) -> bytes:
+    """Return what is kept of an object: its image, or itself where there can't be one."""
+    if supported():
+        with contextlib.suppress(LinkError):
+            return link(data).to_bytes()
+    return data
+
+
+def _declared(text: str) -> list[str]:
+    found = [name for name in _DECLARED.findall(text) if not name.startswith("llvm.")]
+    return found + _EXTERNAL.findall(text)
+
+
+def _check_names(text: str, own: Symbols) -> None:
+    """Raise if the text declares a function that it may not call."""
+    refused = sorted(n for n in _declared(text) if n not in own and n not in _ALLOWED)
     if refused:
         raise BuildError(f"a kernel may not call {', '.join(refused)}: not on the list of names")
-    wanted = {*_ALWAYS, *declared}
+
+
+def _imports(text: str, own: Symbols) -> dict[str, int]:
+    """Return the address of each external name that ``text`` may end up calling."""
+    wanted = {*_ALWAYS, *_declared(text)}
     for name, kind in _INTRINSIC.findall(text):
         wanted.add(name if kind == "f64" else name + "f")
     if "half" in text or "i128" in text:
         wanted.update(_RUNTIME)
+    return _addresses(sorted(wanted), own)
+
+
+def _addresses(names: Iterable[str], own: Symbols) -> dict[str, int]:
+    """Return the addresses of those names that exist."""
     found: dict[str, int] = {}
-    for name in sorted(wanted):
+    for name in names:
         address = own[name] if name in own else _known(name)
         if address:
             found[name] = address
@@ -373,11 +420,34 @@ def _known(name: str) -> int | None:
 
 
 def _load(
-    key: str, image: bytes, entries: tuple[str, ...], imports: dict[str, int], forever: bool
+    key: str, kept: bytes, text: str, entries: tuple[str, ...], own: Symbols, forever: bool
 ) -> NativeCode:
+    if Image.is_one(kept):
+        addresses, library = _load_image(Image.from_bytes(kept), entries, own)
+    else:
+        addresses, library = _load_object(kept, entries, _imports(text, own))
+    if forever:
+        _keep_forever(library)
+    return NativeCode(key, addresses, library)
+
+
+def _load_image(
+    image: Image, entries: tuple[str, ...], own: Symbols
+) -> tuple[dict[str, int], object]:
+    imports = _addresses(image.imports, own)
+    missing = [*(image.imports.keys() - imports.keys()), *(set(entries) - image.entries.keys())]
+    if missing:
+        raise BuildError(f"a kernel does not link: no {', '.join(sorted(missing))}")
+    code = MappedCode(image, imports)
+    return {name: code.base + image.entries[name] for name in entries}, code
+
+
+def _load_object(
+    data: bytes, entries: tuple[str, ...], imports: Symbols
+) -> tuple[dict[str, int], object]:
     import llvmlite.binding as llvm
 
-    builder = llvm.JITLibraryBuilder().add_object_img(image)
+    builder = llvm.JITLibraryBuilder().add_object_img(data)
     for name, address in imports.items():
         builder.import_symbol(name, address)
     for name in entries:
@@ -386,7 +456,4 @@ def _load(
         library = builder.link(_linker(), f"functrace{next(_serial)}")
     except RuntimeError as error:
         raise BuildError(f"a kernel does not link: {error}") from None
-    addresses = {name: int(library[name]) for name in entries}
-    if forever:
-        _keep_forever(library)
-    return NativeCode(key, addresses, library)
+    return {name: int(library[name]) for name in entries}, library

@@ -22,6 +22,7 @@ from functrace.config import config
 
 __all__ = ["CacheInfo", "DiskCache", "MemoryCache", "default_directory"]
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 _MAGIC = b"functrace object 1\n"
@@ -56,18 +57,28 @@ class CacheInfo(NamedTuple):
     directory: str | None
 
 
-class MemoryCache(Generic[T]):
+class MemoryCache(Generic[K, T]):
     """The most recently used ``limit`` values, by key; safe to use from several threads."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._lock = threading.Lock()
-        self._values: OrderedDict[str, T] = OrderedDict()
+        self._values: OrderedDict[K, T] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._values)
 
-    def get(self, key: str) -> T | None:
+    def keys(self) -> list[K]:
+        """Return the keys, the least recently used first."""
+        with self._lock:
+            return list(self._values)
+
+    def values(self) -> list[T]:
+        """Return the values in the order of their keys."""
+        with self._lock:
+            return list(self._values.values())
+
+    def get(self, key: K) -> T | None:
         """Return the value of ``key`` and mark it as just used, or None."""
         with self._lock:
             value = self._values.get(key)
@@ -75,16 +86,18 @@ class MemoryCache(Generic[T]):
                 self._values.move_to_end(key)
             return value
 
-    def put(self, key: str, value: T) -> None:
-        """Hold ``value``; the least recently used ones beyond the limit are dropped."""
+    def put(self, key: K, value: T) -> list[tuple[K, T]]:
+        """Hold ``value``; return the least recently used ones, which the limit drops for it.
+
+        They die in the caller's hands, outside of the lock: unloading code may take a while.
+        """
         dropped = []
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)
             while len(self._values) > self.limit:
                 dropped.append(self._values.popitem(last=False))
-        # The dropped values die here, outside of the lock: unloading code may take a while.
-        dropped.clear()
+        return dropped
 
     def clear(self) -> None:
         """Drop every value."""

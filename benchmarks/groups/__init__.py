@@ -1,0 +1,8 @@
+"""The groups of benchmarks: in each file ``CASES`` or ``run``, ``TITLE`` and ``GOALS``."""
+
+NAMES = (
+    "elementwise",
+    "reductions",
+    "movement",
+    "derivatives",
+)

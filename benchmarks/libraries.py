@@ -1,0 +1,218 @@
+"""The contenders: each library's array namespace, transformations and ways in and out."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+
+def leaves(tree: Any) -> Iterator[Any]:
+    """The arrays of nested tuples, lists and dictionaries, in order (keys sorted)."""
+    if isinstance(tree, dict):
+        for key in sorted(tree):
+            yield from leaves(tree[key])
+    elif isinstance(tree, (list, tuple)):
+        for item in tree:
+            yield from leaves(item)
+    elif tree is not None:
+        yield tree
+
+
+def map_leaves(f: Callable[[Any], Any], tree: Any) -> Any:
+    """The same structure with ``f`` of each array."""
+    if isinstance(tree, dict):
+        return {key: map_leaves(f, tree[key]) for key in sorted(tree)}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(map_leaves(f, item) for item in tree)
+    return f(tree)
+
+
+class Library:
+    """What NumPy itself does: runs the formula. The others say where they differ."""
+
+    name = "numpy"
+    xp: Any = np
+
+    def jit(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        return f
+
+    def grad(self, f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
+        raise NotImplementedError(f"{self.name} has no gradients")
+
+    def put(self, args: Any) -> Any:
+        """The arguments as the library's own arrays."""
+        return args
+
+    def wait(self, result: Any) -> Any:
+        """Return when the result has been computed."""
+        return result
+
+    def get(self, result: Any) -> list[np.ndarray[Any, Any]]:
+        """The result's arrays as NumPy's."""
+        return [np.asarray(leaf) for leaf in leaves(result)]
+
+    def erf(self, x: Any) -> Any:
+        return importlib.import_module("scipy.special").erf(x)
+
+    def logsumexp(self, x: Any, axis: int) -> Any:
+        return importlib.import_module("scipy.special").logsumexp(x, axis=axis)
+
+    def map(self, f: Callable[..., Any], *trees: Any) -> Any:
+        """``f`` of corresponding leaves."""
+        first = trees[0]
+        if isinstance(first, dict):
+            return {key: self.map(f, *(t[key] for t in trees)) for key in first}
+        if isinstance(first, (list, tuple)):
+            return type(first)(self.map(f, *items) for items in zip(*trees, strict=True))
+        return f(*trees)
+
+
+class Functrace(Library):
+    name = "functrace"
+
+    def __init__(self) -> None:
+        self.ft = importlib.import_module("functrace")
+        self.xp = self.ft.numpy
+        for name in ("lax", "nn", "vmap", "jvp", "vjp", "jacrev", "jacfwd", "hessian"):
+            setattr(self, name, getattr(self.ft, name))
+        self.random = getattr(self.ft, "random", None)
+        self.value_and_grad = self.ft.value_and_grad
+
+    def jit(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        return self.ft.jit(f)  # type: ignore[no-any-return]
+
+    def grad(self, f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
+        return self.ft.grad(f, argnums)  # type: ignore[no-any-return]
+
+    def erf(self, x: Any) -> Any:
+        return self.ft.scipy.special.erf(x)
+
+    def logsumexp(self, x: Any, axis: int) -> Any:
+        return self.nn.logsumexp(x, axis=axis)
+
+
+class Jax(Library):
+    name = "jax"
+
+    def __init__(self) -> None:
+        self.jax = importlib.import_module("jax")
+        self.jax.config.update("jax_enable_x64", True)
+        self.xp = self.jax.numpy
+        for name in ("lax", "nn", "vmap", "jvp", "vjp", "jacrev", "jacfwd", "hessian", "random"):
+            setattr(self, name, getattr(self.jax, name))
+        self.value_and_grad = self.jax.value_and_grad
+        self.wait = self.jax.block_until_ready  # type: ignore[method-assign]
+
+    def jit(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        return self.jax.jit(f)  # type: ignore[no-any-return]
+
+    def grad(self, f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
+        return self.jax.grad(f, argnums)  # type: ignore[no-any-return]
+
+    def put(self, args: Any) -> Any:
+        return self.jax.block_until_ready(self.jax.device_put(args))
+
+    def erf(self, x: Any) -> Any:
+        return self.jax.scipy.special.erf(x)
+
+    def logsumexp(self, x: Any, axis: int) -> Any:
+        return self.nn.logsumexp(x, axis=axis)
+
+
+class Torch(Library):
+    """PyTorch, eager: what its users run unless they ask for a compiler."""
+
+    name = "torch"
+
+    def __init__(self) -> None:
+        self.torch = importlib.import_module("torch")
+        self.xp = self.torch
+
+    def grad(self, f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
+        return lambda *args: self._value_and_grad(f, argnums, args)[1]
+
+    def value_and_grad(self, f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
+        return lambda *args: self._value_and_grad(f, argnums, args)
+
+    def _value_and_grad(
+        self, f: Callable[..., Any], argnums: Any, args: tuple[Any, ...]
+    ) -> tuple[Any, Any]:
+        chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        given = list(args)
+        for i in chosen:
+            given[i] = map_leaves(lambda t: t.detach().requires_grad_(), args[i])
+        wanted = [leaf for i in chosen for leaf in leaves(given[i])]
+        loss = f(*given)
+        found = iter(self.torch.autograd.grad(loss, wanted))
+        trees = tuple(map_leaves(lambda _: next(found), args[i]) for i in chosen)
+        return loss.detach(), trees[0] if isinstance(argnums, int) else trees
+
+    def put(self, args: Any) -> Any:
+        return map_leaves(lambda a: self.torch.tensor(np.ascontiguousarray(a)), args)
+
+    def get(self, result: Any) -> list[np.ndarray[Any, Any]]:
+        return [leaf.detach().numpy() for leaf in leaves(result)]
+
+    def erf(self, x: Any) -> Any:
+        return self.torch.special.erf(x)
+
+    def logsumexp(self, x: Any, axis: int) -> Any:
+        return self.torch.logsumexp(x, axis)
+
+
+class Autograd(Library):
+    name = "autograd"
+
+    def __init__(self) -> None:
+        self.autograd = importlib.import_module("autograd")
+        self.xp = importlib.import_module("autograd.numpy")
+        self.special = importlib.import_module("autograd.scipy.special")
+
+    def grad(self, f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
+        return self.autograd.grad(f, argnums)  # type: ignore[no-any-return]
+
+    def value_and_grad(self, f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
+        return self.autograd.value_and_grad(f, argnums)  # type: ignore[no-any-return]
+
+    def erf(self, x: Any) -> Any:
+        return self.special.erf(x)
+
+    def logsumexp(self, x: Any, axis: int) -> Any:
+        return self.special.logsumexp(x, axis=axis)
+
+
+class Numba(Library):
+    """Loops written by hand: a case for Numba brings its own function."""
+
+    name = "numba"
+
+    def __init__(self) -> None:
+        self.numba = importlib.import_module("numba")
+
+    def jit(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        return self.numba.njit(f)  # type: ignore[no-any-return]
+
+
+class OpenBLAS(Library):
+    """The best kernels of the scipy-openblas64 wheel, called through ctypes, threads its own."""
+
+    name = "openblas"
+
+    def __init__(self) -> None:
+        blas = importlib.import_module("benchmarks.openblas")
+        self.matmul = blas.load()
+
+
+LIBRARIES: dict[str, type[Library]] = {
+    lib.name: lib for lib in (Functrace, Jax, Torch, Autograd, Numba, Library, OpenBLAS)
+}
+NEEDS = {"numpy": "numpy", "openblas": "scipy_openblas64"}
+
+
+def installed(name: str) -> bool:
+    """Whether a contender can take part here."""
+    return importlib.util.find_spec(NEEDS.get(name, name)) is not None

@@ -1,0 +1,1 @@
+"""Loops and branches over scalars and small arrays, each as one kernel."""

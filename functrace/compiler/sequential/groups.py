@@ -1,0 +1,187 @@
+"""Groups of a body as part of a kernel: loops of known extents over arrays on the stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from functrace.compiler.codegen_folds import FoldMaker
+from functrace.compiler.codegen_points import Point
+from functrace.compiler.ir.builder import ArrayRef, Index, MemoryRef
+from functrace.compiler.ir.kernel import I64, Value
+from functrace.compiler.plan import Array, Group, Op, Read, contiguous_strides
+from functrace.compiler.runtime.lapack import routine_plan
+from functrace.compiler.schedule import Schedule
+from functrace.compiler.sequential.scope import Memory, Scope
+from functrace.core.lowering import Nest, Routines
+
+__all__ = ["GroupMaker"]
+
+#: Lines up to this length are folded one element after the other, longer ones in lanes.
+_SHORT_LINE = 16
+_REGISTER = 64
+
+
+class GroupMaker(FoldMaker):
+    """Emits one group into a kernel that others share. Extents and strides are literals."""
+
+    def __init__(self, b: Any, sites: list[Op], group: Group, scope: Scope) -> None:
+        self.b = b
+        self.sites = sites
+        self.group = group
+        self.scope = scope
+
+    def emit(self, plan: Schedule) -> None:
+        """Emit a loop group."""
+        self.look_around(plan)
+        if plan.style in ("rows", "blocks"):
+            self.rows()
+        elif plan.style == "columns":
+            self.columns()
+        else:
+            self.nest(0, len(plan.loops), (), self.map_point)
+
+    def emit_nest(self) -> None:
+        """Emit a loop nest that the primitive writes itself."""
+        (op,) = self.group.body
+        ins = [self.array_ref(x) for x in op.operands if isinstance(x, Read)]
+        outs = [self.result(a) for a in op.outs]
+        rule = op.lowering
+        if isinstance(rule, Routines):
+            for stage in routine_plan(op)[1]:
+                stage(self.b, ins, outs, [])
+        else:
+            assert isinstance(rule, Nest)
+            wanted = rule.scratch(op.avals_in, **op.params) if rule.scratch else []
+            scratch = [self.scratch_array(shape, dtype) for shape, dtype in wanted]
+            rule.rule(self.b, ins, outs, scratch, op.avals_in, op.avals_out, **op.params)
+        self.note_sites(op)
+        for array, ref in zip(op.outs, outs):
+            if array.size == 1:
+                self.scope.values[array] = ref.load([0] * ref.ndim)
+
+    def result(self, array: Array) -> ArrayRef:
+        """Return where a nest puts a result; what its loops store is in memory at first."""
+        if array.size == 1:
+            return self.scratch_array(array.shape, array.dtype)
+        return self.array_ref(array.read())
+
+    def scratch_array(self, shape: Sequence[int], dtype: Any) -> ArrayRef:
+        """Return a temporary of a nest."""
+        memory = self.b.alloca(dtype, max(int(np.prod(shape)), 1))
+        return self._ref(memory, tuple(shape), contiguous_strides(tuple(shape)), 0)
+
+    # --- what is in a record elsewhere ---
+
+    def buffer(self, array: Array, access: str | None = None) -> Any:
+        return self.scope.memory(array)
+
+    def number(self, value: int) -> Value:
+        return self.b.const(value, I64)
+
+    def extent(self, n: int, most_static: int) -> Index:
+        return n
+
+    def stride(self, stride: int, innermost: bool) -> Index:
+        return stride
+
+    def offset(self, offset: int) -> Index:
+        return offset
+
+    def outer_range(self) -> tuple[Index, Index]:
+        return 0, self.trips(0)
+
+    def _ref(
+        self, memory: Memory | MemoryRef, shape: Sequence[int], strides: Sequence[int], offset: int
+    ) -> ArrayRef:
+        return ArrayRef(memory, shape, strides, offset)  # type: ignore[arg-type]
+
+    # --- loops ---
+
+    def loop(self, lo: Index, hi: Index, body: Callable[[Value], None], few: bool = False) -> None:
+        """Emit a loop: an innermost one in lanes."""
+        b = self.b
+        width = self.lanes()
+        if few or not (isinstance(lo, int) and isinstance(hi, int)) or hi - lo < 8:
+            b.loop(lo, hi, body)
+            return
+        while hi > lo and width > 1:
+            whole = lo + (hi - lo) // width * width
+            if whole > lo:
+                lanes = width
+                b.loop(lo, whole, lambda at: self.across(lanes, lambda k: body(b.add(at, k))), width)
+            lo, width = whole, width // 2 if hi - whole >= 4 and width > 4 else 1
+        if hi > lo:
+            b.loop(lo, hi, body)
+
+    def lanes(self) -> int:
+        """Return how many elements a SIMD register has of the widest dtype of the part."""
+        ops = (*self.part.body, *self.part.folds)
+        sizes = [x.dtype.itemsize for op in ops for x in (*op.operands, *op.outs)]
+        return 16 if max(sizes, default=8) <= 4 else 8
+
+    def across(self, lanes: int, body: Callable[[Value], None]) -> None:
+        """Emit iterations that don't depend on each other as the lanes of SIMD operations."""
+        self.b._for(0, lanes, (), lambda k: body(k) or (), 1, lanes)  # type: ignore[func-returns-value]
+
+    def innermost_fold(
+        self,
+        at: Point,
+        accs: Sequence[Value] | None,
+        first: Index = 0,
+        count: Index | None = None,
+    ) -> list[Value]:
+        n = self.plan.loops[-1].extent
+        result = self.line_fold(n, n, lambda i: self.element((*at, i)))
+        return result if accs is None else self.combine(accs, result)
+
+    def line_fold(
+        self, n: Index, known: int, element: Callable[[Value], list[Value]]
+    ) -> list[Value]:
+        if known > _SHORT_LINE:
+            return self.wide_fold(known, element)
+        start = self.identities()
+        result: list[Value] = self.b.fold(
+            0, known, start, lambda i, *accs: self.combine(accs, element(i))
+        )
+        return result
+
+    def wide_fold(self, n: int, element: Callable[[Value], list[Value]]) -> list[Value]:
+        """Fold with accumulators side by side in a register, then those in pairs."""
+        b = self.b
+        lanes = _REGISTER // max(4, *(op.outs[0].dtype.itemsize for op in self.part.folds))
+        starts = self.identities()
+        accs = [b.alloca(v.dtype, lanes) for v in starts]
+
+        def put(k: Value, values: Sequence[Value]) -> None:
+            for acc, value in zip(accs, values):
+                acc.store(k, value)
+
+        def add(at: Value, count: int) -> None:
+            self.across(
+                count,
+                lambda k: put(
+                    k, self.combine([acc.load(k) for acc in accs], element(b.add(at, k)))
+                ),
+            )
+
+        self.across(lanes, lambda k: put(k, starts))
+        whole = n // lanes * lanes
+        b.loop(0, whole, lambda at: add(at, lanes), lanes)
+        if n > whole:
+            add(b.const(whole, I64), n - whole)
+        parts = [[acc.load(k) for acc in accs] for k in range(lanes)]
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [self.combine(parts[k], parts[k + half]) for k in range(half)]
+        return parts[0]
+
+    def columns(self) -> None:
+        inner = self.innermost()
+        n = self.plan.loops[inner].extent
+        accs = [self.b.alloca(op.outs[0].dtype, max(n, 1)) for op in self.part.folds]
+        self.lines = {}
+        zero = self.b.const(0, I64)
+        self.nest(0, inner, (), lambda at: self.column_block(at, zero, n, accs))

@@ -1,0 +1,284 @@
+"""Loops and branches as kernel code; what they carry are values, and arrays on the stack."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from functrace.compiler.ir.builder import ArrayRef, Index
+from functrace.compiler.ir.kernel import I32, I64, Value
+from functrace.compiler.plan import Array, Body, Group, Number, Op, Operand, Output, Read
+from functrace.compiler.sequential.groups import GroupMaker
+from functrace.compiler.sequential.polling import body_work, long_loop, polled_while
+from functrace.compiler.sequential.scope import Memory, Part, Scope
+from functrace.core.lowering import Branches, Scan
+from functrace.ops.nests import for_each
+
+__all__ = ["Sequencer"]
+
+
+class Sequencer:
+    """Emits operations that hold bodies into a kernel."""
+
+    def __init__(self, b: Any, sites: list[Op]) -> None:
+        self.b = b
+        self.sites = sites
+
+    def structure(self, op: Op, scope: Scope, span: tuple[Index, Index] | None = None) -> None:
+        """Emit a loop or branch; of a scan only the rounds of ``span``, if there is one."""
+        lowering = op.eqn.primitive.lowering if op.eqn is not None else None
+        if isinstance(lowering, Scan):
+            self.scan(op, scope, span)
+        elif isinstance(lowering, Branches):
+            self.branches(op, scope)
+        else:
+            self.while_loop(op, scope)
+
+    def groups(self, body: Body, scope: Scope) -> None:
+        """Emit the groups of a body."""
+        for group in body.groups:
+            self.group(group, body, scope)
+
+    def group(self, group: Group, body: Body, scope: Scope) -> None:
+        if group.kind == "sequence":
+            self.structure(group.body[0], scope)
+            return
+        maker = GroupMaker(self.b, self.sites, group, scope)
+        if group.kind == "loop":
+            maker.emit(body.schedules[group.index])
+        else:
+            maker.emit_nest()
+
+    # --- scan ---
+
+    def scan(self, op: Op, scope: Scope, span: tuple[Index, Index] | None) -> None:
+        """Emit a loop over rows."""
+        b, p = self.b, op.params
+        (body,) = op.bodies
+        n, count = p["length"], p["num_carry"]
+        carry, rows = body.program.inputs[:count], body.program.inputs[count:]
+        stacks = [x for x in op.operands[count:] if isinstance(x, Read)][: len(rows)]
+        memories = [self.carried(a, x, scope) for a, x in zip(carry, op.operands)]
+        values = [self.first_value(x, scope) for a, x in zip(carry, op.operands) if a.size == 1]
+
+        def one_round(i: Value, *held: Value) -> list[Value]:
+            at = b.sub(b.const(n - 1, I64), i) if p["reverse"] else i
+            inner = self.enter(scope, carry, memories, held)
+            for row, stack in zip(rows, stacks):
+                self.open_row(row, stack, at, inner, scope)
+            for out, whole in zip(body.program.outputs[count:], op.outs[count:]):
+                self.place_row(out, whole, at, inner, scope)
+            self.groups(body, inner)
+            for out, whole in zip(body.program.outputs[count:], op.outs[count:]):
+                self.store_row(out, whole, at, inner, scope)
+            return self.next_carry(body.program.outputs[:count], carry, memories, inner)
+
+        lo, hi = span if span is not None else (0, self.length(n))
+        last = long_loop(self, op, lo, hi, n, values, one_round, body_work(body))
+        self.leave(op.outs[:count], memories, last, scope)
+
+    def length(self, n: int) -> Index:
+        """Return the length of a loop: known, unless the kernel would be special by it."""
+        return n
+
+    def open_row(self, row: Array, stack: Read, at: Value, inner: Scope, scope: Scope) -> None:
+        """Bind the row of a stack that a round reads."""
+        b = self.b
+        place = b.mul(at, b.const(stack.strides[0], I64))
+        place = b.add(b.const(stack.offset, I64), place)
+        if stack.array.size == 1:
+            inner.values[row] = scope.value(stack.array)
+        elif row.size == 1:
+            inner.values[row] = scope.memory(stack.array).load(place)
+        else:
+            inner.memories[row] = Part(scope.memory(stack.array), place)
+
+    def place_row(self, out: Output, whole: Array, at: Value, inner: Scope, scope: Scope) -> None:
+        """Let the body store a row where it belongs."""
+        if not out.copy and out.array.size != 1:
+            inner.memories[out.array] = self.row_memory(out.array.size, whole, at, scope)
+
+    def store_row(self, out: Output, whole: Array, at: Value, inner: Scope, scope: Scope) -> None:
+        """Store what the body didn't store there itself."""
+        size = out.array.size
+        if size == 1 and whole.size == 1:
+            scope.values[whole] = inner.value(out.array)
+        elif size == 1:
+            scope.memory(whole).store(at, inner.value(out.array))
+        elif out.copy:
+            self.copy(out.array.read(), inner, self.row_memory(size, whole, at, scope))
+
+    def row_memory(self, size: int, whole: Array, at: Value, scope: Scope) -> Memory:
+        return Part(scope.memory(whole), self.b.mul(at, self.b.const(size, I64)))
+
+    # --- while ---
+
+    def while_loop(self, op: Op, scope: Scope) -> None:
+        """Emit a loop with a condition."""
+        test, body = op.bodies
+        carry = body.program.inputs
+        memories = [self.carried(a, x, scope) for a, x in zip(carry, op.operands)]
+        values = [self.first_value(x, scope) for a, x in zip(carry, op.operands) if a.size == 1]
+
+        def goes_on(*held: Value) -> Value:
+            inner = self.enter(scope, test.program.inputs, memories, held)
+            self.groups(test, inner)
+            return inner.value(test.program.outputs[0].array)
+
+        def one_round(*held: Value) -> list[Value]:
+            inner = self.enter(scope, carry, memories, held)
+            self.groups(body, inner)
+            return self.next_carry(body.program.outputs, carry, memories, inner)
+
+        work = body_work(test) + body_work(body)
+        last = polled_while(self, op, goes_on, one_round, values, work)
+        self.leave(op.outs, memories, last, scope)
+
+    # --- branches ---
+
+    def branches(self, op: Op, scope: Scope) -> None:
+        """Emit the branches, of which one runs."""
+        index = self.first_value(op.operands[0], scope)
+        for out in op.outs:
+            scope.memory(out)
+        values = self.choose(op, index, 0, scope)
+        singles = [a for a in op.outs if a.size == 1]
+        scope.values.update(zip(singles, values))
+
+    def choose(self, op: Op, index: Value, number: int, scope: Scope) -> list[Value]:
+        """Emit branch ``number`` or one of those after it."""
+        if number == len(op.bodies) - 1:
+            return self.branch(op, op.bodies[number], scope)
+        here = self.b.const(number, I32)
+        result: list[Value] = self.b.cond(
+            self.b.le(index, here) if number == 0 else self.b.eq(index, here),
+            lambda: self.branch(op, op.bodies[number], scope),
+            lambda: self.choose(op, index, number + 1, scope),
+        )
+        return result
+
+    def branch(self, op: Op, body: Body, scope: Scope) -> list[Value]:
+        inner = Scope(self.b, scope)
+        for out, target in zip(body.program.outputs, op.outs):
+            if not out.copy and target.size != 1:
+                inner.memories[out.array] = scope.memory(target)
+        self.groups(body, inner)
+        values = []
+        for out, target in zip(body.program.outputs, op.outs):
+            if target.size == 1:
+                values.append(inner.value(out.array))
+            elif out.copy:
+                self.copy(out.array.read(), inner, scope.memory(target))
+        return values
+
+    # --- carries ---
+
+    def carried(self, array: Array, start: Operand, scope: Scope) -> Memory | None:
+        """Return the memory of a carried array, which starts as a copy; None for a value."""
+        if array.size == 1:
+            return None
+        memory: Memory = self.b.alloca(array.dtype, max(array.size, 1))
+        self.copy(start, scope, memory)
+        return memory
+
+    def first_value(self, start: Operand, scope: Scope) -> Value:
+        if isinstance(start, Number):
+            value: Value = self.b.const(start.value, start.dtype)
+            return value
+        if start.array.size == 1:
+            return scope.value(start.array)
+        return scope.memory(start.array).load(start.offset)
+
+    def enter(
+        self,
+        scope: Scope,
+        carry: Sequence[Array],
+        memories: Sequence[Memory | None],
+        held: Sequence[Value],
+    ) -> Scope:
+        """Return the scope of a body with its carry bound."""
+        inner = Scope(self.b, scope)
+        values = iter(held)
+        for array, memory in zip(carry, memories):
+            if memory is None:
+                inner.values[array] = next(values)
+            else:
+                inner.memories[array] = memory
+        return inner
+
+    def next_carry(
+        self,
+        outs: Sequence[Output],
+        carry: Sequence[Array],
+        memories: Sequence[Memory | None],
+        inner: Scope,
+    ) -> list[Value]:
+        """Move carried arrays to where they are carried, and return the values."""
+        values = [inner.value(o.array) for o, m in zip(outs, memories) if m is None]
+        moves = [
+            (out.array, memory)
+            for out, memory, old in zip(outs, memories, carry)
+            if memory is not None and out.array is not old
+        ]
+        # What another carry is about to be written over is saved first.
+        overwritten = set(carry)
+        saved = []
+        for array, _ in moves:
+            if array in overwritten:
+                place = self.b.alloca(array.dtype, array.size)
+                self.copy(array.read(), inner, place)
+                saved.append((array, place))
+        for array, place in saved:
+            inner.memories[array] = place
+        for array, memory in moves:
+            if inner.memory(array) is not memory:
+                self.copy(array.read(), inner, memory)
+        return values
+
+    def leave(
+        self,
+        outs: Sequence[Array],
+        memories: Sequence[Memory | None],
+        last: Sequence[Value],
+        scope: Scope,
+    ) -> None:
+        """Bind the results of a loop to what was carried at the end."""
+        values = iter(last)
+        for out, memory in zip(outs, memories):
+            if memory is None:
+                scope.values[out] = next(values)
+            elif scope.outer is None:
+                self.move(memory, scope.memory(out), out.size)
+            else:
+                scope.memories[out] = memory
+
+    # --- copies ---
+
+    def copy(self, source: Operand, scope: Scope, target: Memory) -> None:
+        """Copy an operand to memory, row-major."""
+        b = self.b
+        if isinstance(source, Number):
+            value = b.const(source.value, source.dtype)
+            size = math.prod(source.shape)
+            b.loop(0, size, lambda i: target.store(i, value))
+            return
+        memory = scope.memory(source.array)
+        if source.whole:
+            self.move(memory, target, source.array.size)
+            return
+        ref = ArrayRef(memory, source.shape, source.strides, source.offset)  # type: ignore[arg-type]
+        strides = Array(0, source.shape, source.dtype, "temporary").read().strides
+        place = ArrayRef(target, source.shape, strides)  # type: ignore[arg-type]
+        for_each(b, source.shape, lambda index: place.store(index, ref.load(index)))
+
+    def move(self, source: Memory, target: Memory, size: int) -> None:
+        """Copy elements one by one."""
+        self.b.loop(0, size, lambda i: target.store(i, source.load(i)))
+
+    def note_sites(self, op: Op) -> None:
+        """Note that the checks built since the last note belong to an operation."""
+        self.sites += [op] * (len(self.b._sites) - len(self.sites))
+
+
+

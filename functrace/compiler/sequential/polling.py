@@ -1,0 +1,104 @@
+"""Long loops in kernels: every few milliseconds they look whether somebody asked them to stop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from functrace.compiler.codegen import op_cost
+from functrace.compiler.ir.builder import Body as Emit
+from functrace.compiler.ir.builder import Index
+from functrace.compiler.ir.kernel import I64, Value
+from functrace.compiler.plan import Body, Group, Op
+from functrace.core.lowering import Scan
+
+__all__ = ["body_work", "long_loop", "polled_while"]
+
+#: Scalar operations between two looks: well below a millisecond.
+_BETWEEN = 1 << 18
+#: A loop that never does more than this needs no look at all.
+_QUICK = 1 << 22
+
+
+class Emitter(Protocol):
+    """What builds the kernel."""
+
+    b: Any
+
+    def note_sites(self, op: Op) -> None: ...
+
+
+def body_work(body: Body) -> int:
+    """Return about how many scalar operations a body is; a loop of unknown length counts much."""
+    return 1 + sum(map(_group_work, body.groups))
+
+
+def _group_work(group: Group) -> int:
+    if group.kind != "sequence":
+        points = math.prod(group.space)
+        if group.kind == "nest":
+            points = sum(a.size for op in group.ops for a in (*op.outs, *(r.array for r in op.reads)))
+        return points * sum(map(op_cost, group.ops))
+    (op,) = group.body
+    work = sum(map(body_work, op.bodies))
+    lowering = op.eqn.primitive.lowering if op.eqn is not None else None
+    if isinstance(lowering, Scan):
+        return work * int(op.params["length"])
+    return work if len(op.bodies) != 2 or not _is_while(op) else _BETWEEN
+
+
+def _is_while(op: Op) -> bool:
+    return "body_jaxpr" in op.params
+
+
+def long_loop(
+    emitter: Emitter,
+    op: Op,
+    lo: Index,
+    hi: Index,
+    most: int,
+    inits: Sequence[Value],
+    body: Emit,
+    work: int,
+) -> list[Value]:
+    """Emit a loop of ``most`` rounds or fewer, each of about so much work."""
+    b = emitter.b
+    if most * work <= _QUICK:
+        result: list[Value] = b.fold(lo, hi, inits, body)
+        return result
+    size = max(_BETWEEN // work, 1)
+    end = b._index(hi)
+
+    def piece(first: Value, *values: Value) -> list[Value]:
+        b.poll()
+        emitter.note_sites(op)
+        last = b.minimum(b.add(first, b.const(size, I64)), end)
+        inner: list[Value] = b.fold(first, last, values, body)
+        return inner
+
+    pieces: list[Value] = b.fold(lo, end, inits, piece, size)
+    return pieces
+
+
+def polled_while(
+    emitter: Emitter, op: Op, test: Emit, body: Emit, inits: Sequence[Value], work: int
+) -> list[Value]:
+    """Emit a loop with a condition that counts its rounds."""
+    b = emitter.b
+    every = 1 << max(_BETWEEN // work, 1).bit_length() - 1
+    zero, one, mask = (b.const(n, I64) for n in (0, 1, every - 1))
+
+    def look() -> list[Value]:
+        b.poll()
+        emitter.note_sites(op)
+        return []
+
+    def one_round(count: Value, *values: Value) -> list[Value]:
+        more = b.add(count, one)
+        b.cond(b.eq(b.and_(more, mask), zero), look, list)
+        return [more, *body(*values)]
+
+    start = [b.const(0, I64), *inits]
+    result: list[Value] = b.while_(lambda count, *values: test(*values), one_round, start)
+    return result[1:]

@@ -1,0 +1,505 @@
+"""custom_vjp: a function whose reverse mode is given by a pair of rules.
+
+The forward rule runs in place of the function and says what to keep. What is recorded of the
+derivative is one equation, which can only be transposed: that calls the backward rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+from functrace import tree
+from functrace.control.closures import closes_over_tracers, stage_open
+from functrace.control.custom_rules import (
+    Arguments,
+    CustomFunction,
+    check_rule_outputs,
+    checked_leaf,
+    flat_output,
+    nested_transpose,
+    open_jvp_arguments,
+    refuse_moving_closure,
+    runs_as_python,
+    staging_rules_of,
+    with_unused_inputs,
+    zero_tangent,
+)
+from functrace.core.aval import ShapedArray, is_array_like, typeof
+from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from functrace.core.lowering import Host, Nested
+from functrace.core.trace import Primitive, Trace, state
+from functrace.dtypes import is_inexact
+from functrace.errors import DTypeError, MissingRuleError, StructureError, compose
+from functrace.interpreters.batching import batch_flat, batch_jaxpr, materialize
+from functrace.interpreters.forward import JVPTrace
+from functrace.interpreters.linearize import LinearTrace, LinearTracer
+from functrace.ops.reductions import reduce_sum
+from functrace.source_info import api_boundary
+
+__all__ = ["custom_vjp", "custom_vjp_call_p", "pullback_p"]
+
+Pull = Callable[[Sequence[Any], Sequence[Any]], list[Any]]
+"""``(residuals, cotangents of the outputs that move) -> a cotangent or None for each leaf``."""
+
+
+class Forward(NamedTuple):
+    """What a forward rule gives: outputs, residuals, and how cotangents are pulled back."""
+
+    outs: list[Any]
+    residuals: list[Any]
+    pull: Pull
+
+
+Rules = Callable[[Sequence[Any], Sequence[Any]], Forward]
+"""``(consts, primals) -> Forward``, flat."""
+
+
+class custom_vjp(CustomFunction):
+    """A function whose reverse mode is a pair of rules of yours.
+
+    Args:
+        fun: the function.
+        nondiff_argnums: positions of arguments that have no derivative; Python values mostly. The
+            forward rule takes them at their places, the backward rule first.
+        nondiff_argnames: likewise by name.
+
+    Example:
+        >>> import functrace as ft
+        >>> import functrace.numpy as fnp
+        >>> @ft.custom_vjp
+        ... def clipped(x):
+        ...     return x
+        >>> clipped.defvjp(lambda x: (x, None), lambda _, ct: (fnp.clip(ct, -1.0, 1.0),))
+        >>> ft.grad(lambda x: 5.0 * clipped(x))(2.0)
+        np.float64(1.0)
+    """
+
+    what = "custom_vjp"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fwd: Callable[..., Any] | None = None
+        self.bwd: Callable[..., Any] | None = None
+
+    def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
+        """Set the rules.
+
+        Args:
+            fwd: takes the arguments; returns the output and the residuals, any tree of arrays.
+            bwd: ``bwd(*nondiff, residuals, cotangent)``, with a cotangent of the output's
+                structure, zeros where nothing depends on it. Returns a tuple with a cotangent for
+                each argument that isn't in ``nondiff_argnums``; None, for an argument or in place
+                of any part of it, is zero.
+        """
+        self.fwd, self.bwd = fwd, bwd
+
+    @api_boundary
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        if self.fwd is None or self.bwd is None:
+            raise AttributeError(f"custom_vjp of {self.name} has no rules. Try: .defvjp(fwd, bwd).")
+        if runs_as_python(state.trace):
+            return self.fun(*args, **kwargs)
+        call = _Call(self, Arguments(self, args, kwargs))
+        return call.output(call.apply(call.arguments.leaves))
+
+
+class _Call:
+    """One call of a custom_vjp function, flat."""
+
+    def __init__(self, custom: custom_vjp, arguments: Arguments) -> None:
+        self.custom = custom
+        self.arguments = arguments
+        self.out_tree: Any = None
+
+    def output(self, leaves: Sequence[Any]) -> Any:
+        return self.out_tree.unflatten(leaves)
+
+    def run(self, *leaves: Any) -> list[Any]:
+        """Run the function itself."""
+        custom = self.custom
+        outs, self.out_tree = flat_output(
+            custom.fun(*self.arguments.rebuild(leaves)), f"an output of {custom.name}"
+        )
+        return outs
+
+    def apply(self, leaves: Sequence[Any]) -> list[Any]:
+        """Run, differentiate or record the call, as the current trace asks."""
+        trace = state.trace
+        if runs_as_python(trace):
+            return self.run(*leaves)
+        if isinstance(trace, JVPTrace):
+            return self._differentiate(trace, leaves)
+        if isinstance(trace, LinearTrace) and not any(type(v) is LinearTracer for v in leaves):
+            state.trace = trace.parent  # type: ignore[assignment]
+            try:
+                return self.apply(leaves)
+            finally:
+                state.trace = trace
+        return self._record(leaves)
+
+    def _differentiate(self, trace: JVPTrace, leaves: Sequence[Any]) -> list[Any]:
+        custom = self.custom
+        primals, tangents = open_jvp_arguments(
+            trace, leaves, self.arguments.nondiff, custom.fwd, custom.bwd
+        )
+        moves = any(t is not None for t in tangents)
+        if moves and trace.on_parent:
+            raise forward_mode_error(custom.name)
+        state.trace = trace.parent  # type: ignore[assignment]
+        try:
+            if not moves:
+                return self.apply(primals)
+            forward = self.forward((), primals)
+            state.trace = trace.tangent_trace
+            out_tangents = bind_pullback(forward, tangents, custom.name)
+        finally:
+            state.trace = trace
+        return [
+            o if t is None else trace.wrap(o, t) for o, t in zip(forward.outs, out_tangents)
+        ]
+
+    # --- the user's rules ---
+
+    def forward(self, consts: Sequence[Any], primals: Sequence[Any]) -> Forward:
+        """Run the forward rule: ``Rules``."""
+        assert self.custom.fwd is not None
+        what = f"the forward rule of custom_vjp {self.custom.name}"
+        result = self.custom.fwd(*self.arguments.rebuild(primals))
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            raise TypeError(
+                compose(
+                    f"{what} returned {type(result).__name__}.",
+                    "it returns a pair: the output, and the residuals for the backward rule.",
+                )
+            )
+        outs, out_tree = flat_output(result[0], f"the output of {what}")
+        if self.out_tree is not None and out_tree != self.out_tree:
+            raise StructureError(
+                compose(
+                    f"{what} returned an output of structure {out_tree}.",
+                    f"the function itself returns {self.out_tree}.",
+                )
+            )
+        self.out_tree = out_tree
+        residuals, residual_tree = tree.flatten(result[1])
+        for residual in residuals:
+            if not is_array_like(residual):
+                raise DTypeError(
+                    compose(
+                        f"{what} returned the residual {residual!r}.",
+                        "residuals are trees of arrays and numbers.",
+                        "nondiff_argnums for other Python values.",
+                    )
+                )
+        out_avals = [typeof(o) for o in outs]
+        in_avals = [typeof(p) for p in primals]
+        return Forward(outs, residuals, self._pull(residual_tree, out_tree, out_avals, in_avals))
+
+    def _pull(
+        self,
+        residual_tree: Any,
+        out_tree: Any,
+        out_avals: list[ShapedArray],
+        in_avals: list[ShapedArray],
+    ) -> Pull:
+        bwd, nondiff = self.custom.bwd, self.arguments.nondiff
+        assert bwd is not None
+
+        def pull(residuals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+            given = iter(cotangents)
+            cts = [next(given) if is_inexact(a.dtype) else zero_tangent(a) for a in out_avals]
+            result = bwd(*nondiff, residual_tree.unflatten(residuals), out_tree.unflatten(cts))
+            return self._pulled(result, in_avals)
+
+        return pull
+
+    def _pulled(self, result: Any, in_avals: list[ShapedArray]) -> list[Any]:
+        """Return what the backward rule returned as a cotangent or None for each leaf."""
+        what = f"the backward rule of custom_vjp {self.custom.name}"
+        arguments = self.arguments
+        if not isinstance(result, (tuple, list)) or len(result) != len(arguments.moving):
+            got = f"{len(result)}" if isinstance(result, (tuple, list)) else type(result).__name__
+            raise StructureError(
+                compose(
+                    f"{what} returned {got} in place of {len(arguments.moving)} cotangents.",
+                    "it returns a tuple with one for each argument that may move.",
+                    "None for an argument without a cotangent.",
+                )
+            )
+        given = tree.prefix_leaves(tuple(result), arguments.in_tree, f"what {what} returned")
+        return [
+            None if ct is None else checked_leaf(ct, aval, f"the cotangent of {place} from {what}")
+            for ct, aval, place in zip(given, in_avals, map(arguments.place, range(len(given))))
+        ]
+
+    # --- recording ---
+
+    def _record(self, leaves: Sequence[Any]) -> list[Any]:
+        custom = self.custom
+        avals = [typeof(v) for v in leaves]
+        jaxpr, consts = stage_open(self.run, avals, f"custom_vjp({custom.__name__})")  # type: ignore[attr-defined]
+        rules: Rules = self.forward
+        if closes_over_tracers(custom.fun, custom.fwd, custom.bwd, self.arguments.nondiff):
+            jaxpr, consts, rules = self._close(jaxpr, consts, avals)
+        outs = custom_vjp_call_p.bind(
+            *consts, *leaves, jaxpr=jaxpr, rules=rules, num_consts=len(consts), name=custom.name
+        )
+        return list(outs)
+
+    def _close(
+        self, jaxpr: ClosedJaxpr, consts: list[Any], avals: list[ShapedArray]
+    ) -> tuple[ClosedJaxpr, list[Any], Rules]:
+        """Trace both rules now, while the values they close over are alive, and pass them on."""
+        made: list[Forward] = []
+
+        def flat_fwd(*primals: Any) -> list[Any]:
+            made.append(self.forward((), primals))
+            return [*made[-1].outs, *made[-1].residuals]
+
+        found: list[bool] = []
+
+        def flat_bwd(*args: Any) -> list[Any]:
+            pulled = made[-1].pull(args[:n_residuals], args[n_residuals:])
+            found[:] = [ct is not None for ct in pulled]
+            return [ct for ct in pulled if ct is not None]
+
+        with staging_rules_of(self.custom) as allowed:
+            if not allowed:
+                return jaxpr, consts, self.forward
+            name = f"the rules of custom_vjp {self.custom.name}"
+            fwd, fwd_consts = stage_open(flat_fwd, avals, name)
+            n_residuals = len(made[-1].residuals)
+            n_outs = len(fwd.out_avals) - n_residuals
+            cts = [a.strong() for a in fwd.out_avals[:n_outs] if is_inexact(a.dtype)]
+            bwd, bwd_consts = stage_open(flat_bwd, [*fwd.out_avals[n_outs:], *cts], name)
+        more = [*fwd_consts, *bwd_consts]
+        rules = _StagedRules(fwd, bwd, n_outs, len(consts), len(fwd_consts), list(found))
+        return with_unused_inputs(jaxpr, len(consts), more), [*consts, *more], rules
+
+
+class _StagedRules:
+    """Rules that were traced; what the backward one closes over goes with the residuals."""
+
+    def __init__(
+        self,
+        fwd: ClosedJaxpr,
+        bwd: ClosedJaxpr,
+        n_outs: int,
+        skip: int,
+        n_fwd_consts: int,
+        found: list[bool],
+    ) -> None:
+        self.fwd, self.bwd, self.n_outs = fwd, bwd, n_outs
+        self.skip, self.split, self.found = skip, skip + n_fwd_consts, found
+
+    def __repr__(self) -> str:
+        return "traced"
+
+    def __call__(self, consts: Sequence[Any], primals: Sequence[Any]) -> Forward:
+        fwd_consts = consts[self.skip : self.split]
+        results = eval_jaxpr(self.fwd.jaxpr, (), *fwd_consts, *primals)
+        residuals = [*consts[self.split :], *results[self.n_outs :]]
+        return Forward(results[: self.n_outs], residuals, self._pull)
+
+    def _pull(self, residuals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        pulled = iter(eval_jaxpr(self.bwd.jaxpr, (), *residuals, *cotangents))
+        return [next(pulled) if moves else None for moves in self.found]
+
+
+class _BatchedRules:
+    """Rules for all lanes at once; outputs have the lanes first."""
+
+    def __init__(self, rules: Rules, size: int, dims: Sequence[int | None]) -> None:
+        self.rules, self.size, self.dims = rules, size, tuple(dims)
+
+    def __repr__(self) -> str:
+        return "batched"
+
+    def __call__(self, consts: Sequence[Any], primals: Sequence[Any]) -> Forward:
+        n, size = len(consts), self.size
+        made: list[Forward] = []
+
+        def flat_fwd(*args: Any) -> list[Any]:
+            made.append(self.rules(args[:n], args[n:]))
+            return [*made[-1].outs, *made[-1].residuals]
+
+        results, dims = batch_flat(flat_fwd, size, [*consts, *primals], self.dims)
+        n_outs, lane_pull = len(made[-1].outs), made[-1].pull
+        residual_dims = dims[n_outs:]
+        arg_dims = self.dims[n:]
+
+        def pull(residuals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+            found: list[bool] = []
+
+            def flat_bwd(*args: Any) -> list[Any]:
+                cut = len(residuals)
+                pulled = lane_pull(args[:cut], args[cut:])
+                found[:] = [ct is not None for ct in pulled]
+                return [ct for ct in pulled if ct is not None]
+
+            given_dims = [*residual_dims, *(0 for _ in cotangents)]
+            cts, ct_dims = batch_flat(flat_bwd, size, [*residuals, *cotangents], given_dims)
+            pulled = iter(zip(cts, ct_dims))
+            return [
+                _of_all_lanes(size, *next(pulled), dim) if moves else None
+                for moves, dim in zip(found, arg_dims)
+            ]
+
+        outs = [materialize(size, o, d) for o, d in zip(results[:n_outs], dims)]
+        return Forward(outs, results[n_outs:], pull)
+
+
+def _of_all_lanes(size: int, ct: Any, ct_dim: int | None, dim: int | None) -> Any:
+    """Return the cotangent of an operand with its lanes along ``dim``; the sum if it is shared."""
+    if dim is not None:
+        return materialize(size, ct, ct_dim, dim)
+    return reduce_sum(materialize(size, ct, ct_dim), (0,))
+
+
+# --- the recorded derivative -------------------------------------------------------------------
+
+pullback_p = Primitive("custom_vjp_pullback", multiple_results=True)
+
+
+def bind_pullback(forward: Forward, tangents: Sequence[Any], name: str) -> list[Any]:
+    """Record the derivative of a call; return a tangent or None for each output."""
+    moving = tuple(i for i, t in enumerate(tangents) if t is not None)
+    inexact = [is_inexact(typeof(o).dtype) for o in forward.outs]
+    out_avals = tuple(typeof(o).strong() for o, moves in zip(forward.outs, inexact) if moves)
+    moved = iter(
+        pullback_p.bind(
+            *forward.residuals,
+            *(tangents[i] for i in moving),
+            pull=forward.pull,
+            num_residuals=len(forward.residuals),
+            moving=moving,
+            out_avals=out_avals,
+            name=name,
+        )
+    )
+    return [next(moved) if moves else None for moves in inexact]
+
+
+def forward_mode_error(name: str) -> MissingRuleError:
+    """Return the error for a forward-mode derivative of a custom_vjp function."""
+    return MissingRuleError(
+        compose(
+            f"forward mode (jvp, jacfwd, hessian, linearize) of custom_vjp {name}.",
+            "its rules tell how to go backward only.",
+            "grad, vjp or jacrev; or write the rule as a custom_jvp, which serves both modes.",
+        )
+    )
+
+
+@pullback_p.def_impl
+def _pullback_impl(*args: Any, name: str, **params: Any) -> NoReturn:
+    raise forward_mode_error(name)
+
+
+@pullback_p.def_abstract_eval
+def _pullback_type(
+    *avals: ShapedArray, out_avals: tuple[ShapedArray, ...], **params: Any
+) -> list[ShapedArray]:
+    return list(out_avals)
+
+
+@pullback_p.def_jvp
+def _pullback_jvp(primals: Any, tangents: Any, *, name: str, **params: Any) -> NoReturn:
+    raise forward_mode_error(name)
+
+
+@pullback_p.def_batching
+def _pullback_batching(size: int, args: Any, dims: Any, *, name: str, **params: Any) -> NoReturn:
+    raise forward_mode_error(name)
+
+
+@pullback_p.def_transpose
+def _pullback_transpose(
+    ct: list[Any],
+    *args: Any,
+    pull: Pull,
+    num_residuals: int,
+    moving: tuple[int, ...],
+    out_avals: tuple[ShapedArray, ...],
+    name: str,
+) -> list[Any]:
+    cts = [zero_tangent(a) if c is None else c for c, a in zip(ct, out_avals)]
+    pulled = pull(args[:num_residuals], cts)
+    return [None] * num_residuals + [pulled[i] for i in moving]
+
+
+pullback_p.def_lowering(Host("it is transposed, never run"))
+
+
+# --- the primitive -----------------------------------------------------------------------------
+
+custom_vjp_call_p = Primitive("custom_vjp_call", multiple_results=True)
+
+
+@custom_vjp_call_p.def_impl
+def _call_impl(*args: Any, jaxpr: ClosedJaxpr, **params: Any) -> list[Any]:
+    return eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, *args)
+
+
+@custom_vjp_call_p.def_abstract_eval
+def _call_type(*avals: ShapedArray, jaxpr: ClosedJaxpr, **params: Any) -> list[ShapedArray]:
+    return jaxpr.out_avals
+
+
+@custom_vjp_call_p.def_jvp
+def _call_jvp(primals: Any, tangents: Any, *, name: str, **params: Any) -> NoReturn:
+    raise forward_mode_error(name)
+
+
+@custom_vjp_call_p.def_linearize
+def _call_linearize(
+    parent: Trace,
+    primals: Sequence[Any],
+    nonzero: Sequence[bool],
+    *,
+    jaxpr: ClosedJaxpr,
+    rules: Rules,
+    num_consts: int,
+    name: str,
+) -> tuple[list[Any], list[bool], Callable[[list[Any]], list[Any]]]:
+    refuse_moving_closure([n or None for n in nonzero[:num_consts]], f"custom_vjp of {name}")
+    forward = rules(primals[:num_consts], primals[num_consts:])
+    check_rule_outputs(forward.outs, jaxpr, f"the forward rule of custom_vjp {name}")
+    moves = [is_inexact(a.dtype) for a in jaxpr.out_avals]
+
+    def linear(tangents: list[Any]) -> list[Any]:
+        given = iter(tangents)
+        spread = [next(given) if nz else None for nz in nonzero[num_consts:]]
+        return [t for t in bind_pullback(forward, spread, name) if t is not None]
+
+    return forward.outs, moves, linear
+
+
+custom_vjp_call_p.def_transpose(nested_transpose)
+
+
+@custom_vjp_call_p.def_batching
+def _call_batching(
+    size: int,
+    args: Sequence[Any],
+    dims: Sequence[int | None],
+    *,
+    jaxpr: ClosedJaxpr,
+    rules: Rules,
+    num_consts: int,
+    name: str,
+) -> tuple[list[Any], list[int]]:
+    batched, _ = batch_jaxpr(jaxpr, size, tuple(dims), (True,) * len(jaxpr.out_avals))
+    outs = custom_vjp_call_p.bind(
+        *args,
+        jaxpr=batched,
+        rules=_BatchedRules(rules, size, dims),
+        num_consts=num_consts,
+        name=name,
+    )
+    return outs, [0] * len(outs)
+
+
+custom_vjp_call_p.def_lowering(Nested("jaxpr"))

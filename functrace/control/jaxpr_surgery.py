@@ -1,0 +1,62 @@
+"""Jaxprs taken apart and put together: inputs in another order, zeros where something is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from functrace.core.aval import ShapedArray
+from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, Var
+from functrace.ops.creation import zeros_like_aval
+
+__all__ = ["instantiated", "memoised", "reordered", "substituted"]
+
+R = TypeVar("R")
+
+
+def memoised(closed: ClosedJaxpr, key: Any, make: Callable[[], R]) -> R:
+    """Return what ``make`` made the first time, kept in the jaxpr's memo."""
+    if key not in closed.memo:
+        closed.memo[key] = make()
+    return closed.memo[key]  # type: ignore[no-any-return]
+
+
+def reordered(closed: ClosedJaxpr, ins: tuple[int, ...], outs: tuple[int, ...]) -> ClosedJaxpr:
+    """Return a jaxpr whose i-th input and output are number ``ins[i]`` and ``outs[i]`` of these.
+
+    Every input is there once; outputs may be left out or be there twice.
+    """
+
+    def make() -> ClosedJaxpr:
+        jaxpr = closed.jaxpr
+        invars = [jaxpr.invars[i] for i in ins]
+        outvars = [jaxpr.outvars[i] for i in outs]
+        return ClosedJaxpr(Jaxpr(jaxpr.constvars, invars, outvars, jaxpr.eqns), closed.consts)
+
+    if ins == tuple(range(len(ins))) and outs == tuple(range(len(closed.jaxpr.outvars))):
+        return closed
+    return memoised(closed, ("reordered", ins, outs), make)
+
+
+def substituted(jaxpr: Jaxpr, same: Mapping[Var, Atom]) -> Jaxpr:
+    """Return a jaxpr with variables replaced by what they are the same as."""
+    if not same:
+        return jaxpr
+
+    def atom(a: Atom) -> Atom:
+        return same.get(a, a) if isinstance(a, Var) else a
+
+    eqns = [eqn.replace(invars=[atom(a) for a in eqn.invars]) for eqn in jaxpr.eqns]
+    invars = [v for v in jaxpr.invars if v not in same]
+    return Jaxpr(jaxpr.constvars, invars, [atom(a) for a in jaxpr.outvars], eqns)
+
+
+def instantiated(
+    values: Sequence[Any], avals: Sequence[ShapedArray], wanted: Sequence[bool]
+) -> list[Any]:
+    """Return the wanted values; zeros for those that are None."""
+    return [
+        zeros_like_aval(a.tangent()) if v is None else v
+        for v, a, want in zip(values, avals, wanted)
+        if want
+    ]

@@ -1,0 +1,89 @@
+"""functrace.random: random numbers from explicit keys, JAX's bits for the same key and dtype.
+
+A key is an array of two uint32. Nothing is global and nothing is changed: a function draws the
+same numbers from the same key every time, in any thread, compiled or not. To draw again, ``split``
+the key, or ``fold_in`` a number::
+
+    >>> from functrace import random
+    >>> key = random.key(0)
+    >>> first, second = random.split(key)
+    >>> random.normal(first, (2,))
+    array([ 1.88002989, -0.48121497])
+    >>> random.randint(second, (3,), 0, 10)
+    array([8, 2, 3])
+
+The generator is Threefry-2x32, and every number has its own counter, so the functions work the
+same under ``jit``, ``vmap`` and in loops. The default dtype is float64 (int64, uint64).
+
+Compared with JAX 0.10 (``jax_threefry_partitionable``, its default, and ``jax_enable_x64``), bits,
+keys, ``uniform``, integers, booleans, permutations and choices are equal. Where a logarithm or
+another function of mathematics is taken, the last bits are those of that function: float32 results
+are within 1e-5 and float64 results within 1e-13 of JAX's, relatively, or of 1 if that is more;
+decisions that compare such numbers are the same.
+"""
+
+from functrace.random.choosing import categorical, choice, permutation
+from functrace.random.continuous import (
+    cauchy,
+    exponential,
+    gumbel,
+    laplace,
+    logistic,
+    pareto,
+    rayleigh,
+    triangular,
+    weibull_min,
+)
+from functrace.random.keys import (
+    PRNGKey,
+    clone,
+    fold_in,
+    key,
+    key_data,
+    key_impl,
+    split,
+    wrap_key_data,
+)
+from functrace.random.normals import (
+    double_sided_maxwell,
+    lognormal,
+    maxwell,
+    normal,
+    truncated_normal,
+    wald,
+)
+from functrace.random.uniforms import bernoulli, bits, rademacher, randint, uniform
+
+__all__ = [
+    "PRNGKey",
+    "bernoulli",
+    "bits",
+    "categorical",
+    "cauchy",
+    "choice",
+    "clone",
+    "double_sided_maxwell",
+    "exponential",
+    "fold_in",
+    "gumbel",
+    "key",
+    "key_data",
+    "key_impl",
+    "laplace",
+    "logistic",
+    "lognormal",
+    "maxwell",
+    "normal",
+    "pareto",
+    "permutation",
+    "rademacher",
+    "randint",
+    "rayleigh",
+    "split",
+    "triangular",
+    "truncated_normal",
+    "uniform",
+    "wald",
+    "weibull_min",
+    "wrap_key_data",
+]
