@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 
 from benchmarks import libraries, page, report
@@ -48,7 +49,6 @@ def options_of(args: argparse.Namespace) -> Options:
         peers=peers,
         rounds=args.rounds or rounds,
         sample=args.sample or sample,
-        cpus=args.cpus,
         match=args.match,
     )
 
@@ -81,6 +81,8 @@ def main() -> None:
     if args.write and args.json and not args.only:
         page.write(args.json)
         return
+    if args.cpus and hasattr(os, "sched_setaffinity"):  # the children inherit it
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cpus])
     print(report.about_text(report.about()), end="\n\n")
     right = run(groups, options_of(args), args.json)
     if args.write and args.json:

@@ -12,8 +12,11 @@ import numpy as np
 if TYPE_CHECKING:
     from benchmarks.libraries import Library
 
-Builder = Callable[["Library"], Callable[..., Any]]
-"""Makes the function to time; it is called with the case's data as the library's own arrays."""
+Builder = Callable[["Library"], Any]
+"""Makes the function to time; it is called with the case's data as the library's own arrays.
+
+A tuple of functions are ways to do the same: the fastest is timed.
+"""
 
 Formula = Callable[..., Any]
 """``formula(lib, *arrays)``: the mathematics, in a library's NumPy-like namespace ``lib.xp``."""
@@ -41,7 +44,7 @@ class Case:
         sizes: what ``data`` is called with; a row each.
         dtypes: a row each.
         tolerance: the largest error, relative to the largest value of the reference, by dtype.
-        state: this many leading arguments are replaced, each call, by as many leading results.
+        checks: how many calls in a row are checked: more than one where calls keep a state.
         reference: the library whose float64 result is right; by default NumPy's, or JAX's.
     """
 
@@ -53,7 +56,7 @@ class Case:
     tolerance: Mapping[str, float] = field(
         default_factory=lambda: {"float32": 1e-4, "float64": 1e-9}
     )
-    state: int = 0
+    checks: int = 1
     reference: str = ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -61,6 +62,26 @@ class Library:
     def logsumexp(self, x: Any, axis: int) -> Any:
         return importlib.import_module("scipy.special").logsumexp(x, axis=axis)
 
+    def relu(self, x: Any) -> Any:
+        return self.xp.maximum(x, 0.0)
+
+    def sigmoid(self, x: Any) -> Any:
+        return 0.5 * (self.xp.tanh(0.5 * x) + 1.0)
+
+    def softmax(self, x: Any) -> Any:
+        """Along the last axis."""
+        top = self.xp.exp(x - self.xp.max(x, axis=-1, keepdims=True))
+        return top / self.xp.sum(top, axis=-1, keepdims=True)
+
+    def log_softmax(self, x: Any) -> Any:
+        """Along the last axis."""
+        x = x - self.xp.max(x, axis=-1, keepdims=True)
+        return x - self.xp.log(self.xp.sum(self.xp.exp(x), axis=-1, keepdims=True))
+
+    def lower_solve(self, a: Any, b: Any) -> Any:
+        """Solve a lower triangular system."""
+        return importlib.import_module("scipy.linalg").solve_triangular(a, b, lower=True)
+
     def map(self, f: Callable[..., Any], *trees: Any) -> Any:
         """``f`` of corresponding leaves."""
         first = trees[0]
@@ -91,6 +112,25 @@ class Functrace(Library):
     def erf(self, x: Any) -> Any:
         return self.ft.scipy.special.erf(x)
 
+    def relu(self, x: Any) -> Any:
+        return self.nn.relu(x)
+
+    def sigmoid(self, x: Any) -> Any:
+        return self.nn.sigmoid(x)
+
+    def softmax(self, x: Any) -> Any:
+        return self.nn.softmax(x)
+
+    def log_softmax(self, x: Any) -> Any:
+        return self.nn.log_softmax(x)
+
+    def lower_solve(self, a: Any, b: Any) -> Any:
+        return self.ft.scipy.linalg.solve_triangular(a, b, lower=True)
+
+    def conv(self, x: Any, w: Any) -> Any:
+        """Images (N, C, H, W) by 3x3 kernels (O, C, 3, 3), same size."""
+        return self.lax.conv_general_dilated(x, w, (1, 1), "SAME")
+
     def logsumexp(self, x: Any, axis: int) -> Any:
         return self.nn.logsumexp(x, axis=axis)
 
@@ -118,6 +158,25 @@ class Jax(Library):
 
     def erf(self, x: Any) -> Any:
         return self.jax.scipy.special.erf(x)
+
+    def relu(self, x: Any) -> Any:
+        return self.nn.relu(x)
+
+    def sigmoid(self, x: Any) -> Any:
+        return self.nn.sigmoid(x)
+
+    def softmax(self, x: Any) -> Any:
+        return self.nn.softmax(x)
+
+    def log_softmax(self, x: Any) -> Any:
+        return self.nn.log_softmax(x)
+
+    def lower_solve(self, a: Any, b: Any) -> Any:
+        return self.jax.scipy.linalg.solve_triangular(a, b, lower=True)
+
+    def conv(self, x: Any, w: Any) -> Any:
+        """Images (N, C, H, W) by 3x3 kernels (O, C, 3, 3), same size."""
+        return self.lax.conv_general_dilated(x, w, (1, 1), "SAME")
 
     def logsumexp(self, x: Any, axis: int) -> Any:
         return self.nn.logsumexp(x, axis=axis)
@@ -160,6 +219,24 @@ class Torch(Library):
     def erf(self, x: Any) -> Any:
         return self.torch.special.erf(x)
 
+    def relu(self, x: Any) -> Any:
+        return self.torch.relu(x)
+
+    def sigmoid(self, x: Any) -> Any:
+        return self.torch.sigmoid(x)
+
+    def softmax(self, x: Any) -> Any:
+        return self.torch.softmax(x, -1)
+
+    def log_softmax(self, x: Any) -> Any:
+        return self.torch.log_softmax(x, -1)
+
+    def lower_solve(self, a: Any, b: Any) -> Any:
+        return self.torch.linalg.solve_triangular(a, b[:, None], upper=False)[:, 0]
+
+    def conv(self, x: Any, w: Any) -> Any:
+        return self.torch.nn.functional.conv2d(x, w, padding=1)
+
     def logsumexp(self, x: Any, axis: int) -> Any:
         return self.torch.logsumexp(x, axis)
 
@@ -181,6 +258,10 @@ class Autograd(Library):
     def erf(self, x: Any) -> Any:
         return self.special.erf(x)
 
+    def lower_solve(self, a: Any, b: Any) -> Any:
+        linalg = importlib.import_module("autograd.scipy.linalg")
+        return linalg.solve_triangular(a, b, lower=True)
+
     def logsumexp(self, x: Any, axis: int) -> Any:
         return self.special.logsumexp(x, axis=axis)
 
@@ -198,21 +279,25 @@ class Numba(Library):
 
 
 class OpenBLAS(Library):
-    """The best kernels of the scipy-openblas64 wheel, called through ctypes, threads its own."""
+    """The best kernels of the scipy-openblas64 wheel, as benchmarks/openblas.py calls them."""
 
     name = "openblas"
 
-    def __init__(self) -> None:
-        blas = importlib.import_module("benchmarks.openblas")
-        self.matmul = blas.load()
+
+class C(Library):
+    """C written by hand: a case brings its function (``benchmarks/limits.c``)."""
+
+    name = "c"
 
 
 LIBRARIES: dict[str, type[Library]] = {
-    lib.name: lib for lib in (Functrace, Jax, Torch, Autograd, Numba, Library, OpenBLAS)
+    lib.name: lib for lib in (Functrace, Jax, Torch, Autograd, Numba, Library, OpenBLAS, C)
 }
-NEEDS = {"numpy": "numpy", "openblas": "scipy_openblas64"}
+NEEDS = {"openblas": "scipy_openblas64"}
 
 
 def installed(name: str) -> bool:
     """Whether a contender can take part here."""
+    if name == "c":
+        return any(map(shutil.which, ("cc", "gcc", "clang")))
     return importlib.util.find_spec(NEEDS.get(name, name)) is not None

@@ -32,10 +32,9 @@ LONGEST = 3.0  # seconds of samples a contender, after which a slow case ends ea
 class Options:
     """Who runs, and how long."""
 
-    peers: tuple[str, ...] = ("jax", "torch", "autograd", "numba", "numpy", "openblas")
+    peers: tuple[str, ...] = ("jax", "torch", "autograd", "numba", "numpy", "openblas", "c")
     rounds: int = 15
     sample: float = 0.02
-    cpus: int | None = None
     match: str = ""
 
 
@@ -74,7 +73,7 @@ class Child:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(
-            target=serve, args=(name, theirs, options.cpus, folder), daemon=True
+            target=serve, args=(name, theirs, folder), daemon=True
         )
         self.process.start()
         theirs.close()
@@ -129,8 +128,8 @@ def contenders(case: Case, options: Options) -> list[str]:
 
 
 def make_reference(children: Children, group: str, case: Case, size: int, path: str) -> None:
-    """NumPy's float64 result, or JAX's, or (neither having one) functrace's own."""
-    choices = [case.reference] if case.reference else ["numpy", "jax", "autograd", OURS]
+    """The float64 result of the library the case names, or the first that has one."""
+    choices = [case.reference, "numpy", "jax", "torch", "autograd", OURS]
     name = next(n for n in choices if n in case.builders and libraries.installed(n))
     children.ask(name, "refer", group, case.name, size, path)
 

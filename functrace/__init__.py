@@ -1,13 +1,14 @@
 """Composable grad, vjp, jvp, vmap and jit over plain NumPy, compiled to native kernels."""
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+from typing import Any as _Any
+
+from functrace import ad_checkpoint as ad_checkpoint
 from functrace import core as core
-from functrace import debug as debug
 from functrace import errors as errors
 from functrace import lax as lax
-from functrace import nn as nn
 from functrace import numpy as numpy
-from functrace import random as random
-from functrace import scipy as scipy
 from functrace import tree as tree
 from functrace import tree_util as tree_util
 from functrace.api import disable_jit as disable_jit
@@ -27,6 +28,10 @@ from functrace.array import Array as Array
 from functrace.caches import cache_info as cache_info
 from functrace.caches import clear_caches as clear_caches
 from functrace.config import config as config
+from functrace.control import checkpoint_policies as checkpoint_policies
+from functrace.control.callbacks import io_callback as io_callback
+from functrace.control.callbacks import pure_callback as pure_callback
+from functrace.control.checkpointing import checkpoint as checkpoint
 from functrace.control.closures import closure_convert as closure_convert
 from functrace.control.custom_gradient import custom_gradient as custom_gradient
 from functrace.control.custom_jvp import custom_jvp as custom_jvp
@@ -40,4 +45,19 @@ from functrace.devices import device_get as device_get
 from functrace.devices import device_put as device_put
 from functrace.devices import devices as devices
 
+if TYPE_CHECKING:
+    from functrace import debug as debug
+    from functrace import nn as nn
+    from functrace import random as random
+    from functrace import scipy as scipy
+
+remat = checkpoint
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> _Any:
+    # Loaded when somebody first names them: few programs use them all.
+    if name not in ("debug", "nn", "random", "scipy"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _import_module(f"functrace.{name}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = [
     "CapturedArrayChangedError",
+    "CheckError",
     "ConcretizationError",
     "DTypeError",
     "InPlaceUpdateError",
@@ -145,6 +146,13 @@ class CapturedArrayChangedError(RuntimeError):
 
     ``jit`` compiles a captured array into the program as a constant. Works: pass the array as an
     argument, or call ``f.clear_cache()`` after the change.
+    """
+
+
+class CheckError(ValueError):
+    """A condition given to ``functrace.debug.check`` didn't hold, in compiled code or not.
+
+    The message is the one the check was given, with the values it names, and its line.
     """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
 import types
 from collections.abc import Callable
 from typing import NamedTuple, ParamSpec, TypeVar
@@ -13,7 +14,15 @@ import numpy as np
 
 from functrace.config import config
 
-__all__ = ["SourceInfo", "api_boundary", "current_source", "describe_function", "is_internal"]
+__all__ = [
+    "SourceInfo",
+    "api_boundary",
+    "current_source",
+    "describe_function",
+    "is_internal",
+    "replayed",
+    "user_frame",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,15 +53,34 @@ def is_internal(code: types.CodeType) -> bool:
     return known
 
 
+class _Replayed(threading.local):
+    """The line of the equation that is being run again, in each thread."""
+
+    source: SourceInfo | None = None
+
+
+replayed = _Replayed()
+
+
 def current_source() -> SourceInfo | None:
-    """Return the innermost line that is neither functrace's nor NumPy's, or None."""
+    """Return the innermost line that is neither functrace's nor NumPy's, or None.
+
+    While a jaxpr is run again, that is the line its equation came from.
+    """
+    if replayed.source is not None:
+        return replayed.source
+    frame = user_frame()
+    if frame is None:
+        return None
+    return SourceInfo(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def user_frame() -> types.FrameType | None:
+    """Return the innermost frame that is neither functrace's nor NumPy's, or None."""
     frame: types.FrameType | None = sys._getframe(1)
-    while frame is not None:
-        code = frame.f_code
-        if not is_internal(code):
-            return SourceInfo(code.co_filename, frame.f_lineno, code.co_name)
+    while frame is not None and is_internal(frame.f_code):
         frame = frame.f_back
-    return None
+    return frame
 
 
 def describe_function(fun: object) -> str:

@@ -24,7 +24,7 @@ LAYERS = [
     ["compiler"],
     ["control"],
     [
-        "api", "caches", "array", "devices", "tree_util",
+        "ad_checkpoint", "api", "caches", "array", "devices", "tree_util",
         "numpy", "lax", "scipy", "nn", "random", "test_util", "debug", "__init__",
     ],
 ]  # fmt: skip

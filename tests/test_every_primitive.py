@@ -12,7 +12,7 @@ import pytest
 from samples import Entry, Sample, load_all
 
 import functrace.ops
-from functrace.core.lowering import Nested
+from functrace.core.lowering import Branches, Host, Nested, Scan, While
 from functrace.core.trace import PRIMITIVES, Primitive
 
 for _module in pkgutil.iter_modules(functrace.ops.__path__):
@@ -32,8 +32,11 @@ every_case = pytest.mark.parametrize(("primitive", "entry", "dtype"), CASES)
 
 
 def holds_jaxpr(primitive: Primitive) -> bool:
-    """Tell whether it is one of control's, whose laws are those of the programs they hold."""
-    return isinstance(primitive.lowering, Nested)
+    """Tell whether it is one of control's, whose laws are those of the programs they hold.
+
+    So it is with those that call Python.
+    """
+    return isinstance(primitive.lowering, (Branches, Host, Nested, Scan, While))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,4 +5,8 @@ NAMES = (
     "reductions",
     "movement",
     "derivatives",
+    "limits",
+    "products",
+    "gaussian",
+    "training",
 )

@@ -22,10 +22,19 @@ from functrace.compiler.plan import (
     contiguous_strides,
 )
 from functrace.compiler.runtime.lapack import call_step, routine_plan
+from functrace.compiler.runtime.numpy_rows import row_step
 from functrace.compiler.runtime.steps import HostCall, SlotView, Step
-from functrace.core.lowering import Call, Elementwise, Nest
+from functrace.core.lowering import Call, Elementwise, Nest, RowRoutine
 
-__all__ = ["KernelMaker", "StepCode", "host_step", "nest_kernel", "op_cost", "routine_steps"]
+__all__ = [
+    "KernelMaker",
+    "StepCode",
+    "host_step",
+    "nest_kernel",
+    "op_cost",
+    "routine_steps",
+    "rule_cost",
+]
 
 
 @dataclass(eq=False, slots=True)
@@ -150,13 +159,20 @@ def _nest_arrays(maker: KernelMaker, op: Op) -> tuple[list[ArrayRef], ...]:
 
 
 def routine_steps(group: Group, memory: Memory) -> list[StepCode | Step]:
-    """Return the steps of a factorisation: loop nests and calls of LAPACK."""
+    """Return the steps of ``Routines``: loop nests, and calls of LAPACK and NumPy."""
     (op,) = group.body
     steps: list[StepCode | Step] = []
     for stage in routine_plan(op)[1]:
         if isinstance(stage, Call):
             steps.append(call_step(stage, op, memory.slots, memory.scratch.get(group.index, [])))
             continue
+        if isinstance(stage, RowRoutine):
+            slots = memory.scratch.get(group.index, [])
+            step = row_step(stage, op, memory.slots, slots)
+            if step is not None:
+                steps.append(step)
+                continue
+            stage = stage.otherwise
         maker = KernelMaker(group, memory)
         stage(maker.b, *_nest_arrays(maker, op))
         maker.note_sites(op)
@@ -200,11 +216,12 @@ def op_cost(op: Op) -> int:
     if not isinstance(op.lowering, Elementwise):
         return _INDEXED_COST
     params = tuple(sorted(op.params.items()))
-    return _rule_cost(op.lowering, tuple(x.dtype for x in op.operands), params)
+    return rule_cost(op.lowering, tuple(x.dtype for x in op.operands), params)
 
 
 @lru_cache(maxsize=4096)
-def _rule_cost(rule: Elementwise, dtypes: tuple[Any, ...], params: tuple[Any, ...]) -> int:
+def rule_cost(rule: Elementwise, dtypes: tuple[Any, ...], params: tuple[Any, ...]) -> int:
+    """Return about how many scalar operations a rule takes for operands of these dtypes."""
     b = KernelBuilder()
     args = [b.buffer(d, "in").load(0) for d in dtypes]
     rule.rule(b, *args, **dict(params))

@@ -10,7 +10,7 @@ from functrace.compiler.codegen_maps import MapMaker
 from functrace.compiler.codegen_points import BLOCK, FEW, LIGHT, Point, plus
 from functrace.compiler.ir.builder import Index, MemoryRef
 from functrace.compiler.ir.kernel import I64, Value
-from functrace.compiler.ir.lanes import lane_fold
+from functrace.compiler.ir.lanes import lane_fold, vector_fold
 from functrace.compiler.plan import Op
 from functrace.compiler.schedule import COLUMNS, Key
 from functrace.core.lowering import Reduction
@@ -18,8 +18,7 @@ from functrace.core.lowering import Reduction
 __all__ = ["FoldMaker"]
 
 #: Lines up to these lengths are folded by one, or by a few accumulators; longer ones in lanes.
-_TINY_LINE, _LONG_LINE = 16, 1024
-_SHORT_LANES = 4
+_TINY_LINE, _LONG_LINE = 8, 1024
 
 
 class FoldMaker(MapMaker):
@@ -141,9 +140,9 @@ class FoldMaker(MapMaker):
             for i in range(loop.extent):
                 result = self.combine(result, self.element((*at, self.b.const(i, I64))))
             return result
-        if self.part_cost > LIGHT:
-            return self.blocked_fold(at, accs, first, b._index(n))
         known = self.plan.block if count is not None else loop.extent
+        if self.part_cost > LIGHT:
+            return self.blocked_fold(at, accs, first, b._index(n), known)
         result = self.line_fold(n, known, lambda i: self.element((*at, plus(b, first, i))))
         return result if accs is None else self.combine(accs, result)
 
@@ -162,59 +161,44 @@ class FoldMaker(MapMaker):
                 self.b, 0, n, self.identities(), lambda acc, x: self.combine(acc, x), element
             )
             return long
-        lanes = 1 if known <= _TINY_LINE else _SHORT_LANES
-        return self.short_fold(self.b._index(n), lanes, element)
+        if known <= _TINY_LINE:
+            return self.short_fold(self.b._index(n), element)
+        once = self.part_cost > LIGHT
+        start = self.identities()
+        return vector_fold(self.b, n, start, self.combine, element, self.width(), once)
 
-    def short_fold(
-        self, n: Value, lanes: int, element: Callable[[Value], list[Value]]
-    ) -> list[Value]:
-        """Fold with a few accumulators side by side, and add those pairwise."""
-        b, width = self.b, len(self.part.folds)
-        whole = b.mul(b.index_div(n, b.const(lanes, I64)), b.const(lanes, I64))
+    def short_fold(self, n: Value, element: Callable[[Value], list[Value]]) -> list[Value]:
+        """Fold one after the other."""
 
-        def several(i: Value, *accs: Value) -> list[Value]:
-            out: list[Value] = []
-            for lane in range(lanes):
-                xs = element(b.add(i, b.const(lane, I64)))
-                out += self.combine(accs[lane * width : (lane + 1) * width], xs)
-            return out
+        def one(i: Value, *accs: Value) -> list[Value]:
+            return self.combine(accs, element(i))
 
-        flat = b._for(0, whole, self.identities() * lanes, several, lanes, FEW)
-        parts = [flat[k : k + width] for k in range(0, len(flat), width)]
-        if lanes > 1:
-
-            def one(i: Value, *accs: Value) -> list[Value]:
-                return self.combine(accs, element(i))
-
-            parts[0] = b._for(whole, n, parts[0], one, 1, FEW)
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [self.combine(parts[k], parts[k + half]) for k in range(half)]
-        return parts[0]
+        return self.b._for(0, n, self.identities(), one, 1, FEW)
 
     def blocked_fold(
-        self, at: Point, accs: Sequence[Value] | None, first: Index, n: Value
+        self, at: Point, accs: Sequence[Value] | None, first: Index, n: Value, known: int
     ) -> list[Value]:
-        """Compute blocks of elements into local arrays, and fold those."""
+        """Fold a line of what takes long to compute, block by block when it is long."""
         b = self.b
-        block = [b.alloca(op.outs[0].dtype, BLOCK) for op in self.part.folds]
-        start = self.identities() if accs is None else list(accs)
         lines = self.local_lines()
+
+        def block(base: Index, width: Index) -> list[Value]:
+            begin = plus(b, base, b._index(first))
+            found = self.gather(width, lines, lambda i: (*at, b.add(begin, i)))
+            return self.line_fold(
+                width, BLOCK, lambda i: self.element((*at, b.add(begin, i)), found(i))
+            )
+
+        if known <= BLOCK:
+            line = block(0, n)
+            return line if accs is None else self.combine(accs, line)
 
         def one_block(base: Value, *carried: Value) -> list[Value]:
             width = b.minimum(b.const(BLOCK, I64), b.sub(n, base))
-            begin = plus(b, first, base)
-            known = self.gather(width, lines, lambda i: (*at, b.add(begin, i)))
+            return self.combine(carried, block(base, width))
 
-            def one(i: Value) -> None:
-                for ref, x in zip(block, self.element((*at, b.add(begin, i)), known(i))):
-                    ref.store(i, x)
-
-            self.loop(0, width, one)
-            line = self.line_fold(width, BLOCK, lambda i: [ref.load(i) for ref in block])
-            return self.combine(carried, line)
-
-        return b.fold(0, n, start, one_block, BLOCK)
+        start = self.identities() if accs is None else list(accs)
+        return b._for(0, n, start, one_block, BLOCK, FEW)
 
     def columns(self) -> None:
         """Emit folds over outer loops for a block of columns at a time."""

@@ -11,6 +11,7 @@ from functrace.compiler.ir.kernel import I64, Value
 from functrace.compiler.schedule import (
     TILE,
     Key,
+    narrow,
     read_key,
     store_key,
 )
@@ -106,7 +107,15 @@ class MapMaker(PointMaker):
 
             self.steps(columns, tile)
 
-        if cross == 0:
+        if cross == 0 and narrow(self.plan.loops):
+            whole = (b.const(0, I64), rows)
+
+            def piece(k: Value) -> None:
+                left = b.mul(k, side)
+                self.tile((), whole, (left, b.minimum(b.add(left, side), columns)), local)
+
+            self.loop(b.lo, b.hi, piece, True)
+        elif cross == 0:
             self.loop(b.lo, b.hi, lambda k: strip((), b.mul(k, side)), True)
         else:
             self.nest(0, cross, (), lambda at: self.steps(rows, lambda i: strip(at, i)))

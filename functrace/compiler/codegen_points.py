@@ -24,6 +24,10 @@ __all__ = ["BLOCK", "FEW", "LIGHT", "Point", "PointMaker", "plus"]
 LIGHT = 8
 #: How many elements of a line go through local arrays at once.
 BLOCK = 512
+#: Innermost loops up to these lengths are short: over what folds reduce, and over other things.
+_SHORT_ROW, _SHORT_LINE = 512, 128
+#: Bytes of a SIMD register, as wide as there are any.
+_REGISTER = 64
 #: What tells the printer that a loop has few iterations.
 FEW = 1
 
@@ -33,6 +37,11 @@ Point = tuple[Value, ...]
 def plus(b: Builder, first: Index, i: Value) -> Value:
     """Return ``first + i``, which is i when first is 0."""
     return i if isinstance(first, int) and first == 0 else b.add(b._index(first), i)
+
+
+def _last_moving(strides: Sequence[int]) -> int:
+    """Return the last loop in which an access moves at all."""
+    return max((i for i, s in enumerate(strides) if s), default=-1)
 
 
 class PointMaker(KernelMaker):
@@ -62,8 +71,8 @@ class PointMaker(KernelMaker):
     def place(self, access: Access) -> ArrayRef:
         """Return an access as an array indexed by the loops."""
         memory = self.buffer(access.array)
-        inner = self.innermost()
-        strides = [self.stride(s, i == inner) for i, s in enumerate(access.strides)]
+        inner, last = self.innermost(), _last_moving(access.strides)
+        strides = [self.stride(s, i in (inner, last)) for i, s in enumerate(access.strides)]
         return ArrayRef(memory, [0] * len(strides), strides, self.offset(access.offset))
 
     def trips(self, loop: int) -> Index:
@@ -163,8 +172,28 @@ class PointMaker(KernelMaker):
 
     def loop(self, lo: Index, hi: Index, body: Callable[[Value], None], few: bool = False) -> None:
         """Emit a loop; one of few iterations, or of a tiny program, is not worth SIMD code."""
-        lanes = FEW if few or self.plan.tiny else 0
+        lanes = FEW if few or self.plan.tiny else self.short_lanes()
         self.b._for(lo, hi, (), lambda i: body(i) or (), 1, lanes)  # type: ignore[func-returns-value]
+
+    def short_lanes(self) -> int:
+        """How many iterations of the innermost loop to run at once when it is short, else 0.
+
+        What LLVM makes of a loop is faster on long lines, and slower on those it doesn't fill.
+        """
+        loops, inner = self.plan.loops, self.innermost()
+        most = _SHORT_ROW if self.plan.style == "rows" else _SHORT_LINE
+        if len(loops) < 2 or not STATIC_EXTENT < loops[inner].extent <= most:
+            return 0
+        along = all(a.strides[inner] in (0, 1) for a in self.plan.accesses.values())
+        indexed = any(isinstance(op.lowering, Indexed) for op in self.part.ops)
+        return self.width() if along and not indexed else 0
+
+    def width(self) -> int:
+        """How many elements fill a register: of the widest dtype that occurs."""
+        dtypes = [a.array.dtype for a in self.plan.accesses.values()]
+        dtypes += [out.dtype for op in self.part.ops for out in op.outs]
+        size = max(d.itemsize // 2 if d.kind == "c" else d.itemsize for d in dtypes)
+        return _REGISTER // max(size, 4)
 
     def holds_loops(self, level: int) -> bool:
         """Whether a loop still holds another one when LLVM has unrolled what is static."""

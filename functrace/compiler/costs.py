@@ -28,11 +28,16 @@ from functrace.compiler.ir.kernel import (
 )
 from functrace.compiler.ir.kernel import Op as ScalarOp
 from functrace.compiler.library import product_flops
-from functrace.compiler.plan import Array, Group, Op, Read
-from functrace.core.lowering import Elementwise, Indexed
+from functrace.compiler.plan import Array, Body, Group, Op, Read
+from functrace.compiler.runtime.lapack import routine_plan
+from functrace.compiler.sequential.groups import GroupMaker
+from functrace.compiler.sequential.scope import Scope
+from functrace.core.lowering import Branches, Elementwise, Indexed, Reduction, Routines, Scan
 
 __all__ = ["Work", "group_work", "kernel_work"]
 
+#: What one step of a fold takes, without and with a multiplication.
+_FOLD_FLOPS = ({"f": 1, "c": 2}, {"f": 2, "c": 8})
 _COUNTED = frozenset(
     ("add", "sub", "mul", "div", "neg", "abs", "sqrt", "floor", "ceil", "trunc", "rint", "copysign")
     + ("fma",)
@@ -63,18 +68,65 @@ def group_work(group: Group, code: StepCode | None = None) -> Work:
         # A complex multiplication and addition is eight real operations where a real one is two.
         scale = 4 if op.outs[0].dtype.kind == "c" else 1
         return moved.plus(Work(scale * product_flops(group)))
+    if group.kind in ("sequence", "steps"):
+        return _structure_work(group, moved)
     if group.kind == "loop":
         for part in group.parts:
             for ops, points in ((part.body, part.space), (part.epilogue, part.kept)):
                 for op in ops:
                     moved = moved.plus(_element_work(op).times(math.prod(points)))
             for op in part.folds:
-                parts = {"f": 1, "c": 2}.get(op.outs[0].dtype.kind, 0)
+                parts = _FOLD_FLOPS[has_element(op)].get(op.outs[0].dtype.kind, 0)
                 moved = moved.plus(Work(parts * math.prod(part.space)))
         return moved
     if code is not None:
         return moved.plus(kernel_work(code.kernel, code.record, code.extent))
     return moved
+
+
+def has_element(op: Op) -> bool:
+    """Whether a fold multiplies what it adds: a matrix product."""
+    return isinstance(op.lowering, Reduction) and op.lowering.element is not None
+
+
+def _structure_work(group: Group, moved: Work) -> Work:
+    """Return the work of a loop or branch: of a while, one round; of a branch, the longest."""
+    (op,) = group.body
+    inside = group.kind == "sequence"
+    works = [_body_work(body, inside) for body in op.bodies]
+    lowering = op.eqn.primitive.lowering if op.eqn is not None else None
+    if isinstance(lowering, Branches):
+        total = max(works)
+    elif isinstance(lowering, Scan):
+        total = works[0].times(op.params["length"])
+    else:
+        total = works[0].plus(works[1])
+    # What a kernel carries stays in registers and on its stack.
+    return moved.plus(total) if inside else total
+
+
+def _body_work(body: Body, inside: bool) -> Work:
+    total = Work()
+    for group in body.groups:
+        work = group_work(group)
+        if group.kind == "nest":
+            work = work.plus(_nest_work(group))
+        total = total.plus(work._replace(nbytes=0) if inside else work)
+    return total
+
+
+def _nest_work(group: Group) -> Work:
+    """Return the operations of a loop nest that a rule writes, for extents known now."""
+    (op,) = group.body
+    if isinstance(op.lowering, Routines) and not all(map(callable, routine_plan(op)[1])):
+        return Work()
+    b = KernelBuilder()
+    maker = GroupMaker(b, [], group, Scope(b, None))
+    for read in op.reads:
+        maker.scope.values[read.array] = b.const(0, read.dtype)
+    maker.emit_nest()
+    (body,) = b._regions
+    return _Counter({}).region(body)
 
 
 def _group_bytes(group: Group) -> int:

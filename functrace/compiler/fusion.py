@@ -30,6 +30,8 @@ def fuse(program: ArrayProgram) -> list[Group]:
     """Return the groups of a program in an order in which they can run."""
     fuser = _Fuser()
     for op in program.ops:
+        if op.index in program.barriers:
+            fuser.close()
         fuser.place(op)
     return fuser.finish(program)
 
@@ -71,6 +73,12 @@ class _Fuser:
         self.role: dict[Array, str] = {}
         self.by_space: dict[Shape, list[int]] = {}
         self.last_host: int | None = None
+        self.stretch = self.first_open = 0
+
+    def close(self) -> None:
+        """Let no operation join the groups there are."""
+        self.stretch += 1
+        self.first_open = len(self.groups)
 
     def place(self, op: Op) -> None:
         """Put an operation into a group."""
@@ -166,7 +174,7 @@ class _Fuser:
     def can_join(self, g: int, op: Op, role: str) -> bool:
         """Whether an operation may run in a group without a cycle or a wrong order."""
         group = self.groups[g]
-        if len(self.arrays[g]) + len(op.operands) > _MOST_ARRAYS:
+        if g < self.first_open or len(self.arrays[g]) + len(op.operands) > _MOST_ARRAYS:
             return False
         if len(group.body) + len(group.epilogue) >= _MOST_OPS:
             return False
@@ -195,7 +203,7 @@ class _Fuser:
 
     def new_group(self, op: Op, kind: str, space: Shape) -> int:
         g = len(self.groups)
-        self.groups.append(Group(g, kind, space))
+        self.groups.append(Group(g, kind, space, stretch=self.stretch))
         self.alive.append(True)
         self.deps.append(0)
         self.hard.append(0)
@@ -241,6 +249,8 @@ class _Fuser:
         """Whether two groups over one space may become one."""
         x, y = self.groups[a], self.groups[b]
         if x.kind != "loop" or y.kind != "loop" or x.space != y.space:
+            return False
+        if x.stretch != y.stretch:
             return False
         if x.folds and y.folds and x.axes != y.axes:
             return False
@@ -314,7 +324,7 @@ class _Fuser:
         for op in program.ops:
             for read in op.reads:
                 readers.setdefault(read.array, set()).add(op.index)
-        place = {op.index: self.home[op.outs[0]] for op in program.ops}
+        place = {op.index: self.home[op.outs[0]] for op in program.ops if op.outs}
         for group in self.groups:
             for op in reversed(group.epilogue if self.alive[group.index] else []):
                 homes = {place.get(i, -1) for i in readers.get(op.outs[0], set())}
@@ -343,8 +353,8 @@ class _Fuser:
         """Return the arrays that have to be in memory."""
         wanted = {o.array for o in program.outputs}
         for op in program.ops:
-            home = self.home[op.outs[0]]
-            loop = self.groups[home].kind == "loop"
+            home = self.home[op.outs[0]] if op.outs else -1
+            loop = home >= 0 and self.groups[home].kind == "loop"
             wanted.update(r.array for r in op.reads if self.home.get(r.array) != home)
             if not loop:
                 wanted.update(op.outs)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from functrace.compiler.plan import Operand
+from functrace.compiler.plan import Operand, Read
 from functrace.core.jaxpr import ClosedJaxpr
 from functrace.core.lowering import Branches, Lowering, Scan, While
 
@@ -58,4 +58,6 @@ def inner_operands(
     first, count = params["num_consts"], params["num_carry"]
     xs = operands[first + count :]
     inputs = (*operands[:first], *(None,) * count, *map(Slice, xs))
-    return InnerOperands((BodyPart(params["jaxpr"], inputs),), tuple(operands[first:]))
+    stacks = [x for x in xs if isinstance(x, Read)]
+    moving = (*operands[first : first + count], *stacks)
+    return InnerOperands((BodyPart(params["jaxpr"], inputs),), moving)

@@ -7,11 +7,13 @@ element-wise step writes takes the place of an operand of the same shape which d
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from functrace.compiler.plan import Array, ArrayProgram, Group, Memory
+from functrace.compiler.loop_memory import Arena, LoopPlan, only_pointwise, place_loop
+from functrace.compiler.plan import Array, ArrayProgram, Body, Group, Memory, Op
 from functrace.compiler.runtime.lapack import routine_plan
 from functrace.compiler.schedule import Schedule
 from functrace.core.lowering import Indexed, Nest, Routines
@@ -32,21 +34,33 @@ def place_arrays(
         slots[array] = len(slots) + 1
     for output in program.outputs:
         slots.setdefault(output.array, len(slots) + 1)
-    return _Placer(slots, groups, schedules).run()
+    arena = Arena(slots, len(slots) + 1)
+    memory = _Placer(arena, groups, schedules).run()
+    memory.n_slots = arena.next_slot
+    return memory
 
 
 class _Placer:
+    """Places what the groups of a program or body make; ``kept`` lives on to the end."""
+
     def __init__(
-        self, slots: dict[Array, int], groups: list[Group], schedules: dict[int, Schedule]
+        self,
+        arena: Arena,
+        groups: list[Group],
+        schedules: dict[int, Schedule],
+        kept: Sequence[Array] = (),
     ) -> None:
-        self.slots = slots
+        self.arena = arena
+        self.slots = arena.slots
         self.schedules = schedules
         self.groups = groups
-        self.next_slot = len(slots) + 1
+        self.kept = kept
+        self.made = {a for group in groups for a in group.stores}
         self.last: dict[Array, int] = {}
         self.offsets: dict[int, int] = {}
         self.reused: dict[Array, Array] = {}
         self.scratch: dict[int, list[int]] = {}
+        self.loops: dict[Op, LoopPlan] = {}
         #: Live blocks of the arena as slot -> (offset, size).
         self.blocks: dict[int, tuple[int, int]] = {}
         self.top = 0
@@ -55,15 +69,20 @@ class _Placer:
         for group in self.groups:
             for array in (*group.stores, *(r.array for r in group.loads())):
                 self.last[array] = group.index
+        self.last.update(dict.fromkeys(self.kept, len(self.groups)))
         for group in self.groups:
             self.place_group(group)
-        return Memory(self.slots, self.next_slot, self.offsets, self.top, self.scratch, self.reused)
+        return Memory(
+            self.slots, 0, self.offsets, self.top, self.scratch, self.reused, self.loops
+        )
 
     def place_group(self, group: Group) -> None:
         dying = [
             r.array
             for r in group.loads()
-            if r.array.kind == "temporary" and self.last[r.array] == group.index
+            if r.array in self.made
+            and r.array.kind == "temporary"
+            and self.last[r.array] == group.index
         ]
         for array in group.stores:
             if array in self.slots:
@@ -80,13 +99,33 @@ class _Placer:
             else:
                 self.slots[array] = self.allocate(array.nbytes)
         inside = [self.allocate(n) for n in self.scratch_bytes(group)]
-        if inside:
+        if group.kind == "steps":
+            inside.append(self.place_bodies(group.body[0]))
+        elif inside:
             self.scratch[group.index] = inside
         for array in {*dying, *(a for a in group.stores if self.last[a] == group.index)}:
             if array.kind == "temporary":
                 self.blocks.pop(self.slots[array], None)
         for slot in inside:
             self.blocks.pop(slot)
+
+    def place_bodies(self, op: Op) -> int:
+        """Place all that is inside of a loop of steps, and return the slot of all its memory."""
+        plan, offsets, size = place_loop(op, self.arena, self.place_body)
+        self.loops[op] = plan
+        slot = self.allocate(size)
+        self.offsets |= {inner: self.offsets[slot] + at for inner, at in offsets.items()}
+        return slot
+
+    def place_body(
+        self, body: Body, kept: Sequence[Array], in_place: dict[Array, Array]
+    ) -> tuple[dict[int, int], int]:
+        """Place a body; return the offsets of its slots and their size."""
+        placer = _Placer(self.arena, body.groups, body.schedules, kept)
+        # What is written over a carry can't lend its memory to others before.
+        placer.reused.update(in_place)
+        body.memory = placer.run()
+        return placer.offsets, placer.top
 
     def scratch_bytes(self, group: Group) -> list[int]:
         """Return the sizes of the temporaries that a group wants for itself."""
@@ -106,7 +145,7 @@ class _Placer:
             lent = self.slots[old] not in self.blocks
             if lent or old.nbytes != array.nbytes or old.dtype != array.dtype:
                 continue
-            if _only_pointwise(group, old):
+            if only_pointwise(group, old):
                 return old
         return None
 
@@ -115,11 +154,13 @@ class _Placer:
 
         Until then the result's own memory can hold it.
         """
+        if self.last[array] == len(self.groups):
+            return None
         group = self.groups[self.last[array]]
         if group.kind != "loop" or array.nbytes < _IN_PLACE_BYTES:
             return None
         readers = [k for k, part in enumerate(group.parts) if _reads(part, array)]
-        if not readers or not all(_only_pointwise(part, array) for part in group.parts):
+        if not readers or not all(only_pointwise(part, array) for part in group.parts):
             return None
         for k, part in enumerate(group.parts):
             if part.folds or k < readers[-1]:
@@ -138,8 +179,7 @@ class _Placer:
             if start - at >= size:
                 break
             at = max(at, start + length)
-        slot = self.next_slot
-        self.next_slot += 1
+        slot = self.arena.new()
         self.blocks[slot] = (at, size)
         self.offsets[slot] = at
         self.top = max(self.top, at + size)
@@ -148,12 +188,6 @@ class _Placer:
 
 def _reads(group: Group, array: Array) -> bool:
     return any(r.array is array for op in group.ops for r in op.reads)
-
-
-def _only_pointwise(group: Group, array: Array) -> bool:
-    """Whether a group reads an array only at the point that it computes."""
-    reads = [(op, r) for op in group.ops for r in op.reads if r.array is array]
-    return all(r.pointwise and not isinstance(op.lowering, Indexed) for op, r in reads)
 
 
 def scratch_arrays(group: Group) -> list[tuple[tuple[int, ...], Any]]:

@@ -21,16 +21,15 @@ from typing import Any
 import numpy as np
 
 from functrace.compiler.bodies import grouped, scheduled
-from functrace.compiler.codegen import StepCode, host_step, nest_kernel, routine_steps
-from functrace.compiler.codegen_loops import loop_kernels
+from functrace.compiler.codegen import StepCode
 from functrace.compiler.costs import Work, group_work, kernel_work
 from functrace.compiler.emit.emit_llvm import kernel_module
 from functrace.compiler.emit.emit_numba import kernel_source
 from functrace.compiler.fusion import check_groups
 from functrace.compiler.ir.kernel_check import check_kernel
 from functrace.compiler.ir.kernel_text import kernel_text
-from functrace.compiler.library import library_step
 from functrace.compiler.memory import check_memory, place_arrays
+from functrace.compiler.nested import Code, NestedCode, all_codes, nested_step, step_codes
 from functrace.compiler.plan import ArrayProgram, Group, Memory, Op, Output, Plan
 from functrace.compiler.runtime.build import assembly
 from functrace.compiler.runtime.build import cache_info as kernel_counts
@@ -39,16 +38,14 @@ from functrace.compiler.runtime.program import Program, default_error
 from functrace.compiler.runtime.runner import PythonProgram, StepFunction, source_function
 from functrace.compiler.runtime.steps import InputSpec, KernelCode, OutputSpec, Step
 from functrace.compiler.schedule import Schedule, check_schedule
-from functrace.compiler.sequential.kernel import sequential_kernel
 from functrace.compiler.simplify import simplify
 from functrace.compiler.views import resolve_views
 from functrace.config import config
 from functrace.core.aval import ShapedArray
 from functrace.core.jaxpr import ClosedJaxpr, check_jaxpr
-from functrace.core.lowering import Routines
 from functrace.core.pretty import format_jaxpr
 
-__all__ = ["STAGES", "Compiled", "Stage", "compile_jaxpr"]
+__all__ = ["STAGES", "Compiled", "Stage", "compile_jaxpr", "step_error"]
 
 
 @dataclass(eq=False, slots=True)
@@ -65,7 +62,7 @@ class Compilation:
     groups: list[Group] = field(default_factory=list)
     schedules: dict[int, Schedule] = field(default_factory=dict)
     memory: Memory = None  # type: ignore[assignment]
-    codes: list[StepCode | Step] = field(default_factory=list)
+    codes: list[Code] = field(default_factory=list)
     program: Any = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -109,19 +106,7 @@ def _memory(c: Compilation) -> None:
 
 
 def _codegen(c: Compilation) -> None:
-    for group in c.groups:
-        if group.kind == "loop":
-            c.codes += loop_kernels(group, c.schedules[group.index], c.memory)
-        elif group.kind == "library":
-            c.codes.append(library_step(group, c.memory))
-        elif group.kind == "host":
-            c.codes.append(host_step(group, c.memory))
-        elif group.kind == "sequence":
-            c.codes.append(sequential_kernel(group, c.memory))
-        elif isinstance(group.body[0].lowering, Routines):
-            c.codes += routine_steps(group, c.memory)
-        else:
-            c.codes.append(nest_kernel(group, c.memory))
+    c.codes = step_codes(c.groups, c.schedules, c.memory)
 
 
 def _build(c: Compilation) -> None:
@@ -139,7 +124,7 @@ def _build(c: Compilation) -> None:
         "constants": constants,
         "temporaries": sorted(m.offsets.items()),
         "arena_bytes": m.arena_bytes,
-        "error": _error,
+        "error": step_error,
     }
     if c.backend == "llvm":
         c.program = Program(inputs, outputs, m.n_slots, steps, threads=c.threads, **common)
@@ -154,30 +139,31 @@ def _is_python_number(aval: ShapedArray) -> bool:
     return aval.weak_type and not aval.shape and wide
 
 
-def _step(code: StepCode | Step, backend: str) -> Step:
+def _step(code: Code, backend: str) -> Step:
     if isinstance(code, Step):
         return code
+    if isinstance(code, NestedCode):
+        return nested_step(code, lambda inner: _step(inner, backend))
     text = kernel_module(code.kernel) if backend == "llvm" else ""
     label = "+".join(dict.fromkeys(op.name for op in code.group.ops))
     kernel = KernelCode(text)
     return Step(kernel, code.record, code.extent, code.grain, code, label)
 
 
-def _source_functions(c: Compilation) -> list[StepFunction | None]:
+def _source_functions(c: Compilation) -> dict[object, StepFunction]:
+    """Return what runs each kernel: its printed source, by its code."""
     known: dict[str, StepFunction] = {}
-    functions: list[StepFunction | None] = []
-    for code in c.codes:
-        if isinstance(code, Step):
-            functions.append(None)
-            continue
-        source = kernel_source(code.kernel)
-        if source not in known:
-            known[source] = source_function(source, c.backend == "numba")
-        functions.append(known[source])
+    functions: dict[object, StepFunction] = {}
+    for code in all_codes(c.codes):
+        if isinstance(code, StepCode):
+            source = kernel_source(code.kernel)
+            if source not in known:
+                known[source] = source_function(source, c.backend == "numba")
+            functions[code] = known[source]
     return functions
 
 
-def _error(step: Step, kind: str, site: int, details: tuple[int, ...]) -> BaseException:
+def step_error(step: Step, kind: str, site: int, details: tuple[int, ...]) -> BaseException:
     """Return NumPy's exception for a failed check, with the user's line as a note."""
     error = default_error(step, kind, site, details)
     code, op = step.eqn, None
@@ -185,6 +171,8 @@ def _error(step: Step, kind: str, site: int, details: tuple[int, ...]) -> BaseEx
         op = code.sites[site]
     elif isinstance(code, Op):
         op = code
+    if op is not None and "failure" in op.params:
+        return op.params["failure"].of_words(details)  # type: ignore[no-any-return]
     if op is not None:
         source = op.eqn.source if op.eqn is not None else None
         where = f" at {source}" if source is not None else ""
@@ -197,7 +185,7 @@ def _kernel_texts(
 ) -> str:
     """Show each kernel once; those of libraries only exist as LLVM text."""
     parts: dict[str, list[int]] = {}
-    for k, code in enumerate(c.codes):
+    for k, code in enumerate(all_codes(c.codes)):
         if isinstance(code, StepCode):
             text = show(code.kernel)
         else:
@@ -211,7 +199,7 @@ def _kernel_texts(
 
 
 def _check_kernels(c: Compilation) -> None:
-    for code in c.codes:
+    for code in all_codes(c.codes):
         if isinstance(code, StepCode):
             check_kernel(code.kernel)
 

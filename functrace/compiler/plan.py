@@ -172,6 +172,7 @@ class Op:
     """An equation whose operands are reads. Copies that the compiler adds have no equation.
 
     One that holds jaxprs has ``bodies``; what these read from around them follows the operands.
+    ``stacks`` says where in its results a loop puts the rows that each round makes.
     """
 
     index: int
@@ -182,6 +183,7 @@ class Op:
     params: dict[str, Any]
     eqn: JaxprEqn | None = None
     bodies: tuple[Body, ...] = ()
+    stacks: tuple[Read, ...] = ()
 
     @property
     def avals_in(self) -> list[ShapedArray]:
@@ -215,12 +217,16 @@ class Output:
 
 @dataclass(eq=False, slots=True)
 class ArrayProgram:
-    """Operations over arrays: the simplified jaxpr with its views resolved."""
+    """Operations over arrays: the simplified jaxpr with its views resolved.
+
+    ``barriers`` are numbers of operations that may share no kernel with any before them.
+    """
 
     inputs: list[Array]
     constants: list[Array]
     ops: list[Op]
     outputs: list[Output]
+    barriers: frozenset[int] = frozenset()
 
     def __str__(self) -> str:
         lines = [f"{a} = {a.dtype.name}{list(a.shape)}" for a in (*self.inputs, *self.constants)]
@@ -237,11 +243,13 @@ class Body:
         program: its operations. Its inputs are what is handed to it each time it runs.
         groups: its groups in running order.
         schedules: the schedules of its loop groups (``compiler.schedule``), by number.
+        memory: where its arrays are, if it is steps.
     """
 
     program: ArrayProgram
     groups: list[Group] = field(default_factory=list)
     schedules: dict[int, Any] = field(default_factory=dict)
+    memory: Memory | None = None
 
     def __str__(self) -> str:
         inputs = [f"{a} = {a.dtype.name}{list(a.shape)}" for a in self.program.inputs]
@@ -272,6 +280,7 @@ class Group:
         phases: loop groups over this space that run one after the other for each row: for each
             point of the space that their folds leave. A group with phases has no operations else.
         after: a group that must run first although nothing of it is read.
+        stretch: how many barriers come before it.
     """
 
     index: int
@@ -284,6 +293,7 @@ class Group:
     stores: list[Array] = field(default_factory=list)
     phases: list[Group] = field(default_factory=list)
     after: Group | None = None
+    stretch: int = 0
 
     @property
     def parts(self) -> list[Group]:
@@ -333,6 +343,7 @@ class Memory:
         arena_bytes: the size of the arena.
         scratch: group index -> slots of the temporaries inside it.
         reused: an array written over another, elementwise.
+        loops: the plans of loops of steps (``compiler.loop_memory``).
     """
 
     slots: dict[Array, int]
@@ -341,6 +352,7 @@ class Memory:
     arena_bytes: int
     scratch: dict[int, list[int]]
     reused: dict[Array, Array]
+    loops: dict[Op, Any] = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)

@@ -34,7 +34,7 @@ def recompute_cheap(program: ArrayProgram, groups: list[Group]) -> list[Group]:
     stored = {a for group in groups for a in group.stores}
     count = 1 + max((a.index for g in groups for op in g.ops for a in op.outs), default=0)
     for group in groups:
-        for op in list(group.body):
+        for op in list(group.body) if group.kind == "loop" else ():
             if op.outs[0] in outputs or not _is_cheap(group, op, stored):
                 continue
             outside = [r for r in readers.get(op.outs[0], []) if r[0] is not group]

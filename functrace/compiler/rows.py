@@ -8,6 +8,7 @@ one group; they still hand each other arrays through memory.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from functrace.compiler.plan import Array, Group, Read, contiguous_strides, squeeze
 from functrace.compiler.schedule import schedule, space_strides
@@ -72,6 +73,8 @@ class _Merger:
         parts = [*members, group]
         if group.kind != "loop" or group.space != first.space or not _by_rows(first):
             return False
+        if group.stretch != first.stretch:
+            return False
         if group.axes not in ((), first.axes) or sum(len(g.ops) for g in parts) > _MOST_OPS:
             return False
         if any(isinstance(op.lowering, Indexed) for g in parts for op in g.ops):
@@ -101,7 +104,8 @@ def _nest(parts: list[Group]) -> Group:
         return parts[0]
     first = parts[0]
     stores: list[Array] = [a for g in parts for a in g.stores]
-    return Group(0, "loop", first.space, first.axes, stores=stores, phases=parts)
+    shared: dict[str, Any] = {"stores": stores, "phases": parts, "stretch": first.stretch}
+    return Group(0, "loop", first.space, first.axes, **shared)
 
 
 def _by_rows(group: Group) -> bool:

@@ -28,8 +28,9 @@ TINY = 4096
 STATIC_EXTENT = 4
 #: How many columns are accumulated at once.
 COLUMNS = 512
-#: The side of a tile, and the extent from which tiles are worth it.
-TILE, _TILED = 32, 96
+#: The side of a tile, and the extents from which tiles are worth it: of the innermost loop, and
+#: of the one that it crosses.
+TILE, _TILED, _CROSSED = 32, 96, 5
 #: A large fold to one result is cut in pieces of about this many elements.
 _BLOCK = 1 << 16
 #: A piece for one thread is worth about this many scalar operations.
@@ -203,8 +204,9 @@ def _ordered(
     if not folds:
         crossing = [x for x in rest if inner.extent >= _TILED and _crosses(x, inner, touched)]
         if crossing:
-            rest = [x for x in rest if x is not crossing[-1]]
-            return (*rest, crossing[-1], inner), "tiles"
+            most = max(crossing, key=lambda x: x.extent)
+            rest = [x for x in rest if x is not most]
+            return (*rest, most, inner), "tiles"
         return (*rest, inner), "map"
     kept = [x for x in rest if not x.reduced]
     reduced = [x for x in rest if x.reduced]
@@ -224,7 +226,7 @@ def _block(group: Group, loops: Sequence[Loop], style: str) -> int:
 
 def _crosses(loop: Loop, inner: Loop, touched: dict[Key, Access]) -> bool:
     """Whether some access runs along memory in ``loop`` and jumps in the innermost one."""
-    return loop.extent >= _TILED and any(
+    return loop.extent >= _CROSSED and any(
         a.strides[loop.axes[-1]] == 1 and a.strides[inner.axes[-1]] not in (0, 1)
         for a in touched.values()
     )
@@ -239,8 +241,13 @@ def _outer(loops: Sequence[Loop], style: str) -> tuple[int, int]:
     if style == "columns" and (len(loops) == 1 or loops[1].reduced):
         first = -(-first // COLUMNS)
     if style == "tiles" and len(loops) == 2:
-        first = -(-first // TILE)
+        first = -(-loops[narrow(loops)].extent // TILE)
     return first, total // max(first, 1)
+
+
+def narrow(loops: Sequence[Loop]) -> int:
+    """Return which of two loops in tiles is split: the second if the first is but one tile."""
+    return int(loops[0].extent <= TILE)
 
 
 def check_schedule(group: Group, plan: Schedule) -> None:

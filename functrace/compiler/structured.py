@@ -18,7 +18,6 @@ from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Va
 from functrace.core.lowering import (
     Branches,
     Elementwise,
-    Host,
     Library,
     Reduction,
     Scan,
@@ -52,8 +51,8 @@ def inner_jaxprs(primitive: Primitive, params: dict[str, Any]) -> list[ClosedJax
 
 
 def has_effects(primitive: Primitive, params: dict[str, Any]) -> bool:
-    """Whether an equation calls Python, itself or somewhere inside."""
-    if isinstance(primitive.lowering, Host):
+    """Whether an equation, or one inside of it, does more than compute its results."""
+    if primitive.effect:
         return True
     return any(
         has_effects(eqn.primitive, eqn.params)
@@ -87,15 +86,21 @@ def structured(
     return _scan(r, primitive, invars, params)
 
 
-def _simplified(r: Rewriter, closed: ClosedJaxpr, args: Sequence[Atom | None]) -> _Body:
-    """Simplify a body; ``args`` has the atom outside for each input that never changes."""
+def _simplified(r: Rewriter, closed: ClosedJaxpr, args: Sequence[Atom | int | None]) -> _Body:
+    """Simplify a body.
+
+    ``args`` has for each input the atom outside if it never changes, else None; or the number of
+    another input that is always the same.
+    """
     inner = type(r)()
     around: dict[Var, Atom] = {}
     known: dict[Atom, Var] = {}
     invars: list[Atom] = []
     inputs: list[Var] = []
     for var, arg in zip(closed.jaxpr.invars, args, strict=True):
-        if isinstance(arg, Literal):
+        if isinstance(arg, int):
+            invars.append(invars[arg])
+        elif isinstance(arg, Literal):
             invars.append(Literal(arg.val, var.aval.strong()))
         elif arg is not None:
             if arg not in known:
@@ -172,24 +177,41 @@ def _scan(
     consts = invars[:n_consts]
     carry, xs = list(invars[n_consts : n_consts + n_carry]), invars[n_consts + n_carry :]
 
+    first = n_consts + n_carry
+    places = _first_places(xs)
+    rows = [first + k if k < n else None for n, k in enumerate(places)]
+
     def simplify(still: Sequence[bool]) -> tuple[_Body, list[Atom]]:
         args = [c if fixed else None for c, fixed in zip(carry, still)]
-        body = _simplified(r, closed, [*consts, *args, *[None] * len(xs)])
+        body = _simplified(r, closed, [*consts, *args, *rows])
         _hoisted(r, body)
         return body, body.outs[:n_carry]
 
     still, body = _settled(closed.jaxpr.invars[n_consts:], closed.jaxpr.outvars, n_carry, simplify)
     moving = [k for k in range(n_carry) if not still[k]]
-    body.outs = [body.outs[k] for k in moving] + body.outs[n_carry:]
+    stacks = _first_places(body.outs[n_carry:])
+    distinct = [out for n, out in enumerate(body.outs[n_carry:]) if stacks[n] == n]
+    body.outs = [body.outs[k] for k in moving] + distinct
     around = _constants(body)
     new = params | {
         "jaxpr": body.closed([v for v, _ in around]),
         "num_consts": len(around),
         "num_carry": len(moving),
     }
+    xs = [x for n, x in enumerate(xs) if places[n] == n]
     operands = [*(a for _, a in around), *(carry[k] for k in moving), *xs]
     results = iter(_append(r, primitive, operands, new))
-    return [carry[k] if still[k] else next(results) for k in range(n_carry)] + list(results)
+    last = [carry[k] if still[k] else next(results) for k in range(n_carry)]
+    ys: list[Atom] = []
+    for n, k in enumerate(stacks):
+        ys.append(next(results) if k == n else ys[k])
+    return last + ys
+
+
+def _first_places(atoms: Sequence[Atom]) -> list[int]:
+    """Return for each atom where it is first; literals are all different."""
+    first: dict[Atom, int] = {}
+    return [first.setdefault(atom, n) for n, atom in enumerate(atoms)]
 
 
 def _settled(

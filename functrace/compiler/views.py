@@ -6,6 +6,7 @@ Every output ends in an array of its own, or is marked to be copied from another
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from functrace.compiler.plan import (
     Operand,
     Output,
     Read,
+    contiguous_strides,
 )
 from functrace.compiler.products import (
     Axes,
@@ -33,8 +35,9 @@ from functrace.compiler.products import (
 from functrace.compiler.sequential.fits import fits_one_kernel
 from functrace.compiler.structured import holds_jaxprs
 from functrace.core.aval import Shape
-from functrace.core.jaxpr import Atom, ClosedJaxpr, JaxprEqn, Literal, Var
+from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from functrace.core.lowering import (
+    Barrier,
     Elementwise,
     Host,
     Library,
@@ -42,11 +45,15 @@ from functrace.core.lowering import (
     Nest,
     Reduction,
     Routines,
+    Scan,
     View,
 )
 from functrace.errors import MissingRuleError, compose
 
 __all__ = ["resolve_views"]
+
+#: Rows of up to so many elements share an array with others.
+_SHORT_ROW = 16
 
 _COPY = Elementwise(lambda b, x: x)
 _PRODUCT = Reduction(
@@ -80,11 +87,13 @@ class _Resolver:
         self.known_constants = shared.known_constants
         self.env: dict[Var, Operand] = {}
         self.ops: list[Op] = []
+        self.barriers: set[int] = set()
 
     def run(self, closed: ClosedJaxpr) -> ArrayProgram:
         jaxpr = closed.jaxpr
         for var, value in zip(jaxpr.constvars, closed.consts):
             self.env[var] = self.constant(np.asarray(value)).read()
+        self.only_rows = _read_as_rows(jaxpr)
         inputs = []
         for var in jaxpr.invars:
             if var in self.env:
@@ -95,7 +104,7 @@ class _Resolver:
         for eqn in jaxpr.eqns:
             self.equation(eqn)
         outputs = self.outputs(jaxpr.outvars)
-        return ArrayProgram(inputs, self.constants, self.ops, outputs)
+        return ArrayProgram(inputs, self.constants, self.ops, outputs, frozenset(self.barriers))
 
     def array(self, shape: Shape, dtype: np.dtype[Any], kind: str) -> Array:
         self.shared.count += 1
@@ -118,6 +127,10 @@ class _Resolver:
         operands = [self.operand(a) for a in eqn.invars]
         if isinstance(lowering, View):
             self.env[eqn.outvars[0]] = self.view(lowering, operands[0], eqn)
+            return
+        if isinstance(lowering, Barrier):
+            self.barriers.add(len(self.ops))
+            self.env.update(zip(eqn.outvars, operands))
             return
         if lowering is None:
             raise MissingRuleError(
@@ -161,13 +174,39 @@ class _Resolver:
         bodies = tuple(self.body(part, in_kernel) for part in parts.bodies)
         moving = parts.moving if in_kernel else tuple(map(self.in_memory, parts.moving))
         around = dict.fromkeys(a for body in bodies for a in _read_around(body.program))
-        outs = [self.array(v.aval.shape, v.aval.dtype, "temporary") for v in eqn.outvars]
         reads: list[Operand] = [*moving, *(a.read() for a in around)]
         kind = OneKernel() if in_kernel else eqn.primitive.lowering
-        name, number = eqn.primitive.name, len(self.ops)
-        self.ops.append(Op(number, name, kind, reads, outs, eqn.params, eqn, bodies))
-        for var, out in zip(eqn.outvars, outs):
-            self.env[var] = out.read()
+        op = Op(len(self.ops), eqn.primitive.name, kind, reads, [], eqn.params, eqn, bodies)
+        self.ops.append(op)
+        self.results(op, eqn)
+
+    def results(self, op: Op, eqn: JaxprEqn) -> None:
+        """Make the results of a loop or branch; rows that belong together are side by side."""
+        count = len(eqn.outvars)
+        if isinstance(eqn.primitive.lowering, Scan):
+            count = eqn.params["num_carry"]
+        reads = [self.array(v.aval.shape, v.aval.dtype, "temporary").read() for v in eqn.outvars]
+        for together in self.packed(eqn.outvars[count:]):
+            rows = [(count + k, math.prod(reads[count + k].shape[1:])) for k in together]
+            first = reads[rows[0][0]]
+            width, at = sum(size for _, size in rows), 0
+            whole = self.array((first.shape[0], width), first.dtype, "temporary")
+            for k, size in rows:
+                strides = (width, *contiguous_strides(reads[k].shape[1:]))
+                reads[k] = Read(whole, reads[k].shape, strides, at)
+                at += size
+        op.outs = list(dict.fromkeys(read.array for read in reads))
+        op.stacks = tuple(reads[count:])
+        self.env.update(zip(eqn.outvars, reads))
+
+    def packed(self, stacks: Sequence[Var]) -> list[list[int]]:
+        """Return which stacks of short rows, read by loops only, share one array."""
+        alike: dict[Any, list[int]] = {}
+        for k, var in enumerate(stacks):
+            size = math.prod(var.aval.shape[1:])
+            if var in self.only_rows and 0 < size <= _SHORT_ROW:
+                alike.setdefault(var.aval.dtype, []).append(k)
+        return [group for group in alike.values() if len(group) > 1]
 
     def body(self, part: BodyPart, in_kernel: bool) -> Body:
         """Resolve a body: its constants are operands here, its slices reads of rows."""
@@ -288,6 +327,19 @@ class _Resolver:
             return Output(array, shape, True)
         array.kind = "output"
         return Output(array, shape, False)
+
+
+def _read_as_rows(jaxpr: Jaxpr) -> set[Var]:
+    """Return the variables that nothing reads but loops, row by row."""
+    rows: set[Var] = set()
+    others = {a for a in jaxpr.outvars if isinstance(a, Var)}
+    for eqn in jaxpr.eqns:
+        first = len(eqn.invars)
+        if isinstance(eqn.primitive.lowering, Scan):
+            first = eqn.params["num_consts"] + eqn.params["num_carry"]
+        others.update(a for a in eqn.invars[:first] if isinstance(a, Var))
+        rows.update(a for a in eqn.invars[first:] if isinstance(a, Var))
+    return rows - others
 
 
 def _read_around(program: ArrayProgram) -> list[Array]:

@@ -95,11 +95,12 @@ class CustomFunction:
             return list(args)
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        if bound.kwargs:
+        unplaced = sorted(bound.kwargs.keys() & kwargs.keys())
+        if unplaced:
             raise TypeError(
                 compose(
                     f"{self.what} of {self.name} was called with the keyword arguments "
-                    f"{', '.join(bound.kwargs)}.",
+                    f"{', '.join(unplaced)}.",
                     "rules take arguments by position, and these have none.",
                     "positional parameters.",
                 )

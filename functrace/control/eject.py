@@ -9,14 +9,16 @@ import keyword
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from functrace import tree
-from functrace.compiler.emit.eject import Ejected, eject_program
-from functrace.compiler.pipeline import Compiled
+from functrace import compiler, tree
 from functrace.source_info import describe_function
+
+if TYPE_CHECKING:
+    from functrace.compiler.emit.eject import Ejected
+    from functrace.compiler.pipeline import Compiled
 
 __all__ = ["replace_file", "write_module"]
 
@@ -44,7 +46,7 @@ def write_module(
     """
     if path.suffix != ".py":
         raise ValueError(f"eject writes a Python module; {str(path)!r} doesn't end in .py")
-    parts = eject_program(compiled)
+    parts = compiler.emit.eject.eject_program(compiled)
     text = _module(fun, compiled, parts, given, skipped, out_tree, path)
     if parts.constants:
         buffer = io.BytesIO()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from functrace.compiler.pipeline import Compiled, compile_jaxpr
+from functrace.compiler.kept import compiled_program
 from functrace.config import config
 from functrace.core.aval import typeof
 from functrace.core.jaxpr import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 from functrace.core.trace import Primitive
+
+if TYPE_CHECKING:
+    from functrace.compiler.pipeline import Compiled
 
 __all__ = ["compiled_equation"]
 
@@ -37,8 +40,7 @@ def _compile(primitive: Primitive, avals: Sequence[Any], params: dict[str, Any])
     outvars = [Var(a) for a in primitive.abstract_eval(*avals, **params)]
     eqn = JaxprEqn(primitive, invars, outvars, params)
     try:
-        return compile_jaxpr(
-            ClosedJaxpr(Jaxpr([], invars, outvars, [eqn]), []), name=primitive.name
-        )
+        closed = ClosedJaxpr(Jaxpr([], invars, outvars, [eqn]), [])
+        return compiled_program(closed, primitive.name, None)
     except NotImplementedError:
         return None

@@ -9,13 +9,15 @@ and the caller takes the general path.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from functrace import tree
-from functrace.compiler.pipeline import Compiled
 from functrace.control.captured import CapturedArrays
 from functrace.control.donation import give_back
 from functrace.control.signature import Exact, Statics, exact
+
+if TYPE_CHECKING:
+    from functrace.compiler.pipeline import Compiled
 
 __all__ = ["MISS", "FastCall", "make_fast_call"]
 

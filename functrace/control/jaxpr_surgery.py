@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from functrace.control.jit_primitive import jit_p
 from functrace.core.aval import ShapedArray
-from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, Var
+from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Var
 from functrace.ops.creation import zeros_like_aval
 
-__all__ = ["instantiated", "memoised", "reordered", "substituted"]
+__all__ = ["inlined", "instantiated", "memoised", "reordered", "substituted"]
 
 R = TypeVar("R")
 
@@ -43,12 +44,36 @@ def substituted(jaxpr: Jaxpr, same: Mapping[Var, Atom]) -> Jaxpr:
     if not same:
         return jaxpr
 
-    def atom(a: Atom) -> Atom:
-        return same.get(a, a) if isinstance(a, Var) else a
-
-    eqns = [eqn.replace(invars=[atom(a) for a in eqn.invars]) for eqn in jaxpr.eqns]
+    eqns = [eqn.replace(invars=[_now(a, same) for a in eqn.invars]) for eqn in jaxpr.eqns]
     invars = [v for v in jaxpr.invars if v not in same]
-    return Jaxpr(jaxpr.constvars, invars, [atom(a) for a in jaxpr.outvars], eqns)
+    return Jaxpr(jaxpr.constvars, invars, [_now(a, same) for a in jaxpr.outvars], eqns)
+
+
+def inlined(closed: ClosedJaxpr) -> Jaxpr:
+    """Return the jaxpr of the same constants with the jaxprs of ``jit`` equations in place."""
+    if not any(e.primitive is jit_p for e in closed.eqns):
+        return closed.jaxpr
+    jaxpr = closed.jaxpr
+    eqns: list[JaxprEqn] = []
+    same: dict[Var, Atom] = {}
+    for eqn in jaxpr.eqns:
+        eqn = eqn.replace(invars=[_now(a, same) for a in eqn.invars])
+        inner = eqn.params["jaxpr"] if eqn.primitive is jit_p else None
+        if inner is None or inner.consts:
+            eqns.append(eqn)
+            continue
+        fresh: dict[Var, Atom] = dict(zip(inner.jaxpr.invars, eqn.invars))
+        for e in inlined(inner).eqns:
+            outvars = [Var(v.aval) for v in e.outvars]
+            eqns.append(e.replace(invars=[_now(a, fresh) for a in e.invars], outvars=outvars))
+            fresh.update(zip(e.outvars, outvars))
+        outs = inlined(inner).outvars
+        same.update(zip(eqn.outvars, (_now(a, fresh) for a in outs)))
+    return Jaxpr(jaxpr.constvars, jaxpr.invars, [_now(a, same) for a in jaxpr.outvars], eqns)
+
+
+def _now(a: Atom, same: Mapping[Var, Atom]) -> Atom:
+    return same.get(a, a) if isinstance(a, Var) else a
 
 
 def instantiated(

@@ -7,10 +7,9 @@ import os
 import types
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from functrace import tree
-from functrace.compiler.pipeline import Compiled
 from functrace.compiler.runtime.cache import MemoryCache
 from functrace.config import config
 from functrace.control.buffers import (
@@ -33,6 +32,9 @@ from functrace.core.trace import EVAL, Tracer, state
 from functrace.errors import compose
 from functrace.interpreters.staging import stage
 from functrace.source_info import api_boundary, describe_function
+
+if TYPE_CHECKING:
+    from functrace.compiler.pipeline import Compiled
 
 __all__ = ["JitFunction", "jit", "named_call"]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from functrace.compiler.pipeline import Compiled, compile_jaxpr
+from functrace.compiler.kept import compiled_program
 from functrace.core.aval import ShapedArray
 from functrace.core.jaxpr import ClosedJaxpr
 from functrace.core.lowering import Nested
@@ -18,6 +18,9 @@ from functrace.interpreters.batching import batch_jaxpr
 from functrace.interpreters.forward import jvp_jaxpr
 from functrace.interpreters.linearize import linearize_jaxpr
 from functrace.interpreters.reverse import transpose_jaxpr
+
+if TYPE_CHECKING:
+    from functrace.compiler.pipeline import Compiled
 
 __all__ = ["bind_jit", "compiled", "is_compiled", "jit_p"]
 
@@ -43,7 +46,7 @@ def compiled(closed: ClosedJaxpr, name: str, threads: int | None = None) -> Comp
     program: Compiled | None = closed.memo.get(key)
     if program is None:
         _refuse_long_double(closed, name)
-        program = compile_jaxpr(closed, name=name, threads=threads)
+        program = compiled_program(closed, name, threads)
         closed.memo[key] = program
     return program
 

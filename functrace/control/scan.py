@@ -17,8 +17,8 @@ from functrace.control.bodies import (
     warn_that_python_runs,
 )
 from functrace.control.carries import Carry, settle
+from functrace.control.checkpointed_scan import segmented
 from functrace.control.scan_in_python import scan_in_python
-from functrace.control.scan_primitive import bind_scan
 from functrace.core.arguments import require_callable
 from functrace.core.aval import ShapedArray
 from functrace.core.trace import Tracer
@@ -75,6 +75,8 @@ def scan(
     reverse: bool = False,
     unroll: int | bool = 1,
     _split_transpose: bool = False,
+    *,
+    checkpoint: str | int | None = None,
 ) -> tuple[Any, Any]:
     """Run ``carry, y = f(carry, x)`` over the leading axis of ``xs``; return carry and stacked ys.
 
@@ -91,6 +93,11 @@ def scan(
         length: the number of steps; needed when ``xs`` has no arrays.
         reverse: run from the last slice to the first; ys are in the order of xs all the same.
         unroll: how many steps the compiled loop may take at once; True for all.
+        checkpoint: what reverse mode keeps of a long loop of T steps. None: what each step needs,
+            for all steps. ``"sqrt"``: the carry at about sqrt(T) places; the steps between two
+            of them run again. ``"binomial"``: segments in segments, of which a number in
+            proportion to log(T) is kept at a time, and steps run about log8(T) times more. A
+            number: the carry at so many places.
 
     Returns:
         The last carry, and the tree of ys stacked along a new first axis.
@@ -107,7 +114,7 @@ def scan(
     """
     del _split_transpose
     require_callable(f, "scan")
-    return run_scan("scan", f, init, xs, length, reverse, unroll)
+    return run_scan("scan", f, init, xs, length, reverse, unroll, checkpoint)
 
 
 def run_scan(
@@ -118,12 +125,13 @@ def run_scan(
     length: int | None,
     reverse: bool,
     unroll: int | bool,
-    bind: Callable[..., list[Any]] = bind_scan,
+    checkpoint: str | int | None = None,
 ) -> tuple[Any, Any]:
-    """Run a scan; ``what`` names it in messages, ``bind`` applies its equation."""
+    """Run a scan; ``what`` names it in messages."""
     first = read_leaves(init, "init of scan")
     slices = read_leaves(xs, "xs of scan")
     steps = _length(slices, length, f)
+    bind = segmented(checkpoint, steps)
     stepper = Stepper(what, f, first, slices)
     if config.disable_jit and steps:
         return scan_in_python(stepper, first.values, slices.values, steps, reverse)

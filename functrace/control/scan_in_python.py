@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -47,8 +47,18 @@ class PythonCarry:
         ]
 
 
+class Step(Protocol):
+    """A scan's body as a function of flat leaves."""
+
+    fun: Any
+    carry: Carry
+
+    def __call__(self, leaves: Sequence[Any]) -> tuple[list[Any], Any]:
+        """Return the leaves of the carry and of y, and y's structure."""
+
+
 def scan_in_python(
-    step: Callable[[Sequence[Any]], tuple[list[Any], Any]] | Any,
+    step: Step,
     init: Sequence[Any],
     xs: Sequence[Any],
     length: int,

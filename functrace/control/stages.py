@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from functrace.compiler.pipeline import Compiled
 from functrace.control.buffers import check_buffers
 from functrace.control.jit_primitive import compiled
 from functrace.core.aval import ShapeDtypeStruct
 from functrace.core.jaxpr import ClosedJaxpr
 from functrace.errors import StructureError, compose
+
+if TYPE_CHECKING:
+    from functrace.compiler.pipeline import Compiled
 
 __all__ = ["CompiledFunction", "Lowered", "Traced"]
 

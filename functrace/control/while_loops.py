@@ -30,7 +30,7 @@ from functrace.ops.logical import lt
 from functrace.ops.promotion import promote_dtypes
 from functrace.source_info import api_boundary, describe_function
 
-__all__ = ["fori_loop", "while_loop"]
+__all__ = ["fori_loop", "staged_while", "while_loop"]
 
 
 class Looper:
@@ -129,12 +129,22 @@ def run_while(what: str, cond_fun: Any, body_fun: Any, init_val: Any) -> Any:
     if config.disable_jit:
         return looper.run_as_python(init.values)
     try:
-        cond, body = looper.trace()
+        return _staged(looper, init)
     except ConcretizationError as error:
         if not can_run_as_python():
             raise
         warn_that_python_runs(what, body_fun, error)
         return Looper(what, cond_fun, body_fun, init).run_as_python(init.values)
+
+
+def staged_while(what: str, cond_fun: Any, body_fun: Any, init_val: Any) -> Any:
+    """Run a while loop as one equation in any case; for programs that rules write."""
+    init = read_leaves(init_val, f"the initial value of {what}")
+    return _staged(Looper(what, cond_fun, body_fun, init), init)
+
+
+def _staged(looper: Looper, init: Leaves) -> Any:
+    cond, body = looper.trace()
     carry = [convert_element_type(v, a.dtype) for v, a in zip(init.values, looper.carry.avals)]
     outs = bind_while(cond.closed, body.closed, cond.closed_over, body.closed_over, carry)
     return init.treedef.unflatten(outs)
@@ -152,7 +162,7 @@ def fori_loop(
     *,
     unroll: int | bool | None = None,
 ) -> Any:
-    """Run ``val = body_fun(i, val)`` for i from ``lower`` to ``upper - 1``; return the last ``val``.
+    """Run ``val = body_fun(i, val)`` for i from ``lower`` up to, not including, ``upper``.
 
     With bounds that are known while tracing it is a ``scan``, otherwise a ``while_loop``; both
     are compiled, and differentiable in both modes.

@@ -180,7 +180,7 @@ def _while_batching(
     body_jaxpr: ClosedJaxpr,
     cond_nconsts: int,
     body_nconsts: int,
-) -> tuple[list[Any], list[Any]]:
+) -> tuple[list[Any], Sequence[int | None]]:
     values, places = (Operands.of(v, cond_nconsts, body_nconsts) for v in (args, dims))
 
     def inner(carry: Sequence[bool]) -> tuple[int | None, ...]:
@@ -199,7 +199,7 @@ def _while_batching(
             "cond_nconsts": cond_nconsts,
             "body_nconsts": body_nconsts,
         }
-        return lane_by_lane(while_p, body_jaxpr, size, args, dims, params)  # type: ignore[return-value]
+        return lane_by_lane(while_p, body_jaxpr, size, args, dims, params)
     body, _ = batch_jaxpr(body_jaxpr, size, (*places.body_consts, *inner(carry)), carry)
     start = [
         materialize(size, c, d) if b else c for c, d, b in zip(values.carry, places.carry, carry)

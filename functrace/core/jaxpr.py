@@ -10,7 +10,7 @@ import numpy as np
 from functrace.core.aval import ShapedArray, typeof
 from functrace.core.trace import Primitive
 from functrace.errors import JaxprTypeError
-from functrace.source_info import SourceInfo
+from functrace.source_info import SourceInfo, replayed
 
 __all__ = [
     "Atom",
@@ -163,15 +163,23 @@ def eval_jaxpr(jaxpr: Jaxpr, consts: Sequence[Any], *args: Any) -> list[Any]:
         raise TypeError(f"eval_jaxpr: {len(args)} arguments for {len(jaxpr.invars)} inputs")
     env.update(zip(jaxpr.invars, args))
     last_use = _last_uses(jaxpr)
-    for i, eqn in enumerate(jaxpr.eqns):
-        values = [a.val if type(a) is Literal else env[a] for a in eqn.invars]  # type: ignore[index]
-        out = eqn.primitive.bind(*values, **eqn.params)
-        if eqn.primitive.multiple_results:
-            env.update(zip(eqn.outvars, out))
-        else:
-            env[eqn.outvars[0]] = out
-        for var in last_use.get(i, ()):
-            env.pop(var, None)
+    outer = replayed.source
+    try:
+        for i, eqn in enumerate(jaxpr.eqns):
+            values = [
+                a.val if type(a) is Literal else env[a]  # type: ignore[index]
+                for a in eqn.invars
+            ]
+            replayed.source = eqn.source or outer
+            out = eqn.primitive.bind(*values, **eqn.params)
+            if eqn.primitive.multiple_results:
+                env.update(zip(eqn.outvars, out))
+            else:
+                env[eqn.outvars[0]] = out
+            for var in last_use.get(i, ()):
+                env.pop(var, None)
+    finally:
+        replayed.source = outer
     return [a.val if type(a) is Literal else env[a] for a in jaxpr.outvars]  # type: ignore[index]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 __all__ = [
     "LINALG_MESSAGES",
+    "Barrier",
     "Branches",
     "Call",
     "Composite",
@@ -26,6 +27,7 @@ __all__ = [
     "Place",
     "Reduction",
     "Routines",
+    "RowRoutine",
     "Scan",
     "View",
     "While",
@@ -152,11 +154,32 @@ class Call:
 
 
 @dataclass(frozen=True)
+class RowRoutine:
+    """NumPy's own loop, for each row of an array: it uses the CPU's widest vectors.
+
+    Attributes:
+        name: ``sort``, ``argsort`` (not stable), ``argmax`` or ``argmin``.
+        source, target: what is read and written; rows are sorted where they are, if it is one.
+        rows: how many rows there are.
+        length: how long they are.
+        otherwise: the loop nest for where NumPy's function can't be called.
+    """
+
+    name: str
+    source: Place
+    target: Place
+    rows: int
+    length: int
+    otherwise: Callable[..., None]
+
+
+@dataclass(frozen=True)
 class Routines:
-    """Calls of LAPACK with loop nests around them, which run one after the other.
+    """Calls of LAPACK or NumPy with loop nests around them, which run one after the other.
 
     ``plan(avals_in, avals_out, integer, **params) -> (scratch, stages)``: ``scratch`` lists the
-    ``(shape, dtype)`` of temporaries; a stage is a ``Call``, or ``rule(b, ins, outs, scratch)``.
+    ``(shape, dtype)`` of temporaries; a stage is a ``Call``, a ``RowRoutine``, or
+    ``rule(b, ins, outs, scratch)``.
     Operands are contiguous. ``integer`` is the dtype of the library's integers.
     """
 
@@ -197,6 +220,11 @@ class Scan:
 
 
 @dataclass(frozen=True)
+class Barrier:
+    """The operands themselves: no kernel has operations of both sides of it."""
+
+
+@dataclass(frozen=True)
 class Composite:
     """Other primitives put together: ``rule(*operands, **params)`` returns the list of outputs."""
 
@@ -222,6 +250,7 @@ Lowering = (
     | Branches
     | While
     | Scan
+    | Barrier
     | Composite
     | Host
 )

@@ -58,6 +58,8 @@ class Primitive:
         elementwise: operands have one shape, or are 0-d; so has the result.
         not_differentiable: why there is no derivative (``"integer output"``), or None.
         not_linear: why no argument has a transpose rule, or None.
+        effect: it does something beside computing its results (it prints, it may fail), and is
+            kept, once and in order, when nobody reads them.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Primitive:
         elementwise: bool = False,
         not_differentiable: str | None = None,
         not_linear: str | None = None,
+        effect: bool = False,
     ) -> None:
         if name in PRIMITIVES:
             raise ValueError(f"a primitive named {name!r} is already defined")
@@ -76,6 +79,7 @@ class Primitive:
         self.elementwise = elementwise
         self.not_differentiable = not_differentiable
         self.not_linear = not_linear
+        self.effect = effect
         self.impl: Callable[..., Any] | None = None
         self.abstract_eval: Callable[..., Any] | None = None
         self.jvp: Callable[..., Any] | None = None

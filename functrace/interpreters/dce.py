@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Var, subjaxprs
-from functrace.core.lowering import Host
 
 __all__ = ["dce_jaxpr", "has_effects"]
 
@@ -70,8 +69,8 @@ def _shed(eqn: JaxprEqn, used: Sequence[bool]) -> JaxprEqn:
 
 
 def has_effects(eqn: JaxprEqn) -> bool:
-    """Tell whether an equation, or one inside of it, calls back into Python."""
-    if isinstance(eqn.primitive.lowering, Host):
+    """Tell whether an equation, or one inside of it, does more than compute its results."""
+    if eqn.primitive.effect:
         return True
     inner = subjaxprs(Jaxpr([], [], [], [eqn]))
     return any(has_effects(e) for jaxpr in inner for e in jaxpr.eqns)

@@ -19,7 +19,7 @@ from functrace.core.trace import (
     state,
 )
 from functrace.ops.operators import ArrayOperators
-from functrace.source_info import current_source
+from functrace.source_info import current_source, replayed
 
 __all__ = ["JaxprTrace", "JaxprTracer", "may_change", "nearest_stager", "same_bits", "stage"]
 
@@ -246,14 +246,14 @@ def stage(
         name: what to call it in messages.
         captured: is given the arrays that may change, each with the copy that was compiled in.
     """
-    saved = state.trace
+    saved, saved_source = state.trace, replayed.source
     trace = JaxprTrace(saved, name)
-    state.trace = trace
+    state.trace, replayed.source = trace, None
     try:
         outs = fun(*(trace.new_input(aval) for aval in avals))
         jaxpr, consts = trace.finish(outs)
     finally:
-        state.trace = saved
+        state.trace, replayed.source = saved, saved_source
         trace.live = False
     if captured is not None:
         captured += trace.captured()

@@ -10,6 +10,7 @@ Example:
     array([2., 3.], dtype=float32)
 """
 
+from functrace.control.barrier import optimization_barrier as optimization_barrier
 from functrace.lax import linalg as linalg
 from functrace.lax.contractions import ConvDimensionNumbers as ConvDimensionNumbers
 from functrace.lax.contractions import batch_matmul as batch_matmul
@@ -20,6 +21,13 @@ from functrace.lax.contractions import conv_transpose as conv_transpose
 from functrace.lax.contractions import conv_with_general_padding as conv_with_general_padding
 from functrace.lax.contractions import dot as dot
 from functrace.lax.contractions import dot_general as dot_general
+from functrace.lax.control_flow import associative_scan as associative_scan
+from functrace.lax.control_flow import cond as cond
+from functrace.lax.control_flow import fori_loop as fori_loop
+from functrace.lax.control_flow import map as map
+from functrace.lax.control_flow import scan as scan
+from functrace.lax.control_flow import switch as switch
+from functrace.lax.control_flow import while_loop as while_loop
 from functrace.lax.elementwise import abs as abs
 from functrace.lax.elementwise import acos as acos
 from functrace.lax.elementwise import acosh as acosh
@@ -172,6 +180,7 @@ __all__ = [
     "argmin",
     "asin",
     "asinh",
+    "associative_scan",
     "atan",
     "atan2",
     "atanh",
@@ -193,6 +202,7 @@ __all__ = [
     "collapse",
     "complex",
     "concatenate",
+    "cond",
     "conj",
     "conv",
     "conv_dimension_numbers",
@@ -226,6 +236,7 @@ __all__ = [
     "expand_dims",
     "expm1",
     "floor",
+    "fori_loop",
     "full",
     "full_like",
     "gather",
@@ -244,12 +255,14 @@ __all__ = [
     "log2",
     "logistic",
     "lt",
+    "map",
     "max",
     "min",
     "mul",
     "ne",
     "neg",
     "nextafter",
+    "optimization_barrier",
     "pad",
     "padtype_to_pads",
     "polygamma",
@@ -271,6 +284,7 @@ __all__ = [
     "rev",
     "round",
     "rsqrt",
+    "scan",
     "scatter",
     "scatter_add",
     "scatter_max",
@@ -296,11 +310,13 @@ __all__ = [
     "stack",
     "stop_gradient",
     "sub",
+    "switch",
     "tan",
     "tanh",
     "tile",
     "top_k",
     "transpose",
     "unstack",
+    "while_loop",
     "zeros_like_array",
 ]

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import functrace.control.scan_linearize
+import functrace.control.scan_transpose
+import functrace.control.while_linear  # noqa: F401
+from functrace.control.associative import associative_scan as associative_scan
 from functrace.control.conditionals import cond as cond
 from functrace.control.conditionals import switch as switch
+from functrace.control.mapping import map as map
 from functrace.control.scan import scan as scan
 from functrace.control.while_loops import fori_loop as fori_loop
 from functrace.control.while_loops import while_loop as while_loop
 
-__all__ = ["cond", "fori_loop", "scan", "switch", "while_loop"]
+__all__ = [
+    "associative_scan",
+    "cond",
+    "fori_loop",
+    "map",
+    "scan",
+    "switch",
+    "while_loop",
+]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from functrace.control.folding import fold
 from functrace.core.aval import ShapedArray
-from functrace.core.trace import Primitive
-from functrace.errors import MissingRuleError, compose
+from functrace.core.trace import Primitive, Tracer
 from functrace.interpreters.staging import stage
 from functrace.lax import elementwise
 from functrace.lax.operands import array, matching
@@ -142,29 +142,30 @@ def monoid(computation: Callable[..., Any], dtype: np.dtype[Any]) -> Primitive |
 def reduce(
     operands: Any, init_values: Any, computation: Callable[..., Any], dimensions: Sequence[int]
 ) -> Any:
-    """Fold axes with a function of two scalars: add, mul, max, min, *and* or *or*.
+    """Fold axes with an associative function of two scalars.
+
+    ``add``, ``mul``, ``max``, ``min``, *and* and *or* are primitives; any other function runs in a
+    loop, element by element.
 
     Args:
-        operands: the array.
-        init_values: what the fold starts from.
-        computation: ``lax.add`` and its kin, or a function that is one of them.
+        operands: an array, or a tree of arrays of one shape.
+        init_values: what the fold starts from; a tree like ``operands``, of scalars.
+        computation: ``lax.add`` and its kin, or a function of two trees of scalars.
         dimensions: the axes.
 
-    Raises:
-        NotImplementedError: the function is none of these.
+    Example:
+        >>> import numpy as np
+        >>> reduce(np.array([3.0, 4.0]), 0.0, lambda a, b: np.hypot(a, b), (0,))
+        np.float64(5.0)
     """
+    if not isinstance(operands, (Tracer, np.ndarray, np.generic)):
+        return fold(operands, init_values, computation, dimensions)
     x, init = matching("lax.reduce", operands, init_values)
     primitive = monoid(computation, x.dtype)
     if primitive not in _REDUCTIONS:
-        raise MissingRuleError(
-            compose(
-                "lax.reduce with a function that is none of add, mul, max, min, and, or.",
-                "only these have a primitive.",
-                "a loop over the axis, or functrace.numpy's reductions.",
-            )
-        )
-    fold, combine = _REDUCTIONS[primitive]
-    return combine(fold(x, _axes(x, dimensions)), init)
+        return fold(x, init, computation, _axes(x, dimensions))
+    whole, combine = _REDUCTIONS[primitive]
+    return combine(whole(x, _axes(x, dimensions)), init)
 
 
 # --- argmax, argmin ----------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.core.aval import dtype_of, shape_of
+from functrace.core.aval import shape_of
 from functrace.core.trace import Tracer
 from functrace.numpy.dispatching import numpy_function, operand
 from functrace.numpy.ufuncs import loop_operands, operands, ufunc_function
@@ -62,10 +62,10 @@ def _compare(
         a, b = operands(ufunc, x, y)
     except OverflowError:
         return _compare_out_of_range(python, x, y)
-    dtype = dtype_of(a)
+    dtype = a.dtype
     if dtype.kind == "c" and primitive in (logical.lt, logical.le, logical.gt, logical.ge):
         return _lexical(primitive, a, b)
-    return primitive(a, b) if dtype == dtype_of(b) else _compare_signs(primitive, python, a, b)
+    return primitive(a, b) if dtype == b.dtype else _compare_signs(primitive, python, a, b)
 
 
 def _compare_out_of_range(python: Callable[..., Any], x: Any, y: Any) -> Any:

@@ -9,41 +9,26 @@ and reshapes around it, which cost nothing.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from functrace.core.aval import ShapedArray, shape_of
-from functrace.core.lowering import Composite, Nest
+from functrace.core.lowering import Composite
 from functrace.core.placeholders import is_linear
 from functrace.core.trace import Primitive
 from functrace.dtypes import canonical_dtype
 from functrace.errors import ShapeError, compose
-from functrace.ops.broadcasting import broadcast_in_dim
-from functrace.ops.contraction import dot_general
+from functrace.ops.conv_products import conv_by_products
 from functrace.ops.creation import convert_element_type, full
 from functrace.ops.families import NUMERIC, check_dtypes
-from functrace.ops.joining import concatenate, pad_p, slice_in_dim
-from functrace.ops.nests import for_each, in_bounds
+from functrace.ops.joining import pad_p
+from functrace.ops.nests import in_bounds
 from functrace.ops.structural import lanes_first, move_axis, reshape, rev, transpose
+from functrace.ops.window_sizes import Padding, Sizes, dilated, out_space, size_of
 
 __all__ = ["ConvDimensionNumbers", "conv_dimension_numbers", "conv_general_dilated"]
-
-Sizes = tuple[int, ...]
-Padding = tuple[tuple[int, int], ...]
-
-
-def dilated(n: int, dilation: int) -> int:
-    """Return the size of an axis whose elements are put ``dilation`` apart."""
-    return n and (n - 1) * dilation + 1
-
-
-def window_places(n: int, size: int, stride: int, lo: int, hi: int, base: int, step: int) -> int:
-    """Return how many windows fit on one padded, dilated axis."""
-    room = dilated(n, base) + lo + hi - dilated(size, step)
-    return max(room // stride + 1, 0)
 
 
 # --- the primitive -----------------------------------------------------------------------------
@@ -65,14 +50,14 @@ def _conv_impl(
 ) -> Any:
     ndim = len(window_strides)
     params = (w.shape[3:], window_strides, padding, lhs_dilation, rhs_dilation)
-    out_space = _out_space(x.shape[3:], *params)
+    places = out_space(x.shape[3:], *params)
     groups, batch, outs = x.shape[0], x.shape[1], w.shape[1]
-    result = np.zeros((groups, batch, outs, *out_space), x.dtype)
+    result = np.zeros((groups, batch, outs, *places), x.dtype)
     if 0 in result.shape or 0 in w.shape or 0 in x.shape:
         return result
     views = _views(x, *params)
-    k, places = _size(w.shape[2:]), _size(out_space)
-    places_last = places >= _size(w.shape[3:])
+    k, many = size_of(w.shape[2:]), size_of(places)
+    places_last = many >= size_of(w.shape[3:])
     if places_last:
         # (group, 1, out, channel and window) @ (group, batch, channel and window, place)
         views = views.transpose((0, 1, 2, *range(3 + ndim, 3 + 2 * ndim), *range(3, 3 + ndim)))
@@ -81,16 +66,16 @@ def _conv_impl(
         # (group, batch and place, channel and window) @ (group, channel and window, out)
         views = views.transpose((0, 1, *range(3, 3 + ndim), 2, *range(3 + ndim, 3 + 2 * ndim)))
         weights = w.reshape(groups, outs, k).transpose(0, 2, 1)
-    some = max(1, _MOST_WINDOW_ELEMENTS // max(1, groups * places * k))
+    some = max(1, _MOST_WINDOW_ELEMENTS // max(1, groups * many * k))
     for i in range(0, batch, some):
         part = views[:, i : i + some]
         n = part.shape[1]
         if places_last:
-            product = weights @ part.reshape(groups, n, k, places)
+            product = weights @ part.reshape(groups, n, k, many)
         else:
-            product = part.reshape(groups, n * places, k) @ weights
-            product = np.moveaxis(product.reshape(groups, n, places, outs), -1, 2)
-        result[:, i : i + some] = product.reshape((groups, n, outs, *out_space))
+            product = part.reshape(groups, n * many, k) @ weights
+            product = np.moveaxis(product.reshape(groups, n, many, outs), -1, 2)
+        result[:, i : i + some] = product.reshape((groups, n, outs, *places))
     return result
 
 
@@ -108,20 +93,6 @@ def _views(
     views = np.lib.stride_tricks.sliding_window_view(x, sizes, tuple(range(lead, x.ndim)))
     cut = ((1,) * lead) + (*strides, *step)
     return views[tuple(slice(None, None, apart) for apart in cut)]
-
-
-def _size(shape: Sequence[int]) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size
-
-
-def _out_space(
-    space: Sizes, window: Sizes, strides: Sizes, padding: Padding, base: Sizes, step: Sizes
-) -> Sizes:
-    lows, highs = [lo for lo, _ in padding], [hi for _, hi in padding]
-    return tuple(map(window_places, space, window, strides, lows, highs, base, step))
 
 
 @conv_p.def_abstract_eval
@@ -155,9 +126,7 @@ def _conv_type(
                 "channels of the input are those of the window times feature_group_count.",
             )
         )
-    space = _out_space(
-        x.shape[3:], w.shape[3:], window_strides, padding, lhs_dilation, rhs_dilation
-    )
+    space = out_space(x.shape[3:], w.shape[3:], window_strides, padding, lhs_dilation, rhs_dilation)
     return ShapedArray((x.shape[0], x.shape[1], w.shape[1], *space), x.dtype)
 
 
@@ -248,50 +217,7 @@ def _merge(x: Any, axis: int) -> Any:
     return reshape(x, (*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :]))
 
 
-# --- how it is compiled: windows laid out side by side, then a matrix product --------------------
-
-patches_p = Primitive("window_patches", not_differentiable="only compiled convolutions hold it")
-
-
-@patches_p.def_impl
-def _patches_impl(
-    x: Any,
-    *,
-    window: Sizes,
-    strides: Sizes,
-    padding: Padding,
-    base: Sizes,
-    step: Sizes,
-    window_last: bool,
-) -> Any:
-    views = _views(x, window, strides, padding, base, step)
-    if window_last:
-        return np.ascontiguousarray(views)
-    lead, ndim = x.ndim - len(window), len(window)
-    places, inner = range(lead, lead + ndim), range(lead + ndim, lead + 2 * ndim)
-    return np.ascontiguousarray(views.transpose((*range(lead), *inner, *places)))
-
-
-@patches_p.def_abstract_eval
-def _patches_type(
-    x: ShapedArray,
-    *,
-    window: Sizes,
-    strides: Sizes,
-    padding: Padding,
-    base: Sizes,
-    step: Sizes,
-    window_last: bool,
-) -> ShapedArray:
-    lead = x.ndim - len(window)
-    places = _out_space(x.shape[lead:], window, strides, padding, base, step)
-    inner = (*places, *window) if window_last else (*window, *places)
-    return ShapedArray((*x.shape[:lead], *inner), x.dtype)
-
-
-@patches_p.def_batching
-def _patches_batching(size: int, args: Sequence[Any], dims: Sequence[int], **params: Any) -> Any:
-    return patches_p.bind(move_axis(args[0], dims[0], 0), **params), 0
+conv_p.def_lowering(Composite(conv_by_products))
 
 
 def source_place(
@@ -308,146 +234,6 @@ def source_place(
     fits = b.eq(b.mod(place, wide), 0)
     place = b.floordiv(place, wide)
     return place, b.and_(fits, in_bounds(b, place, extent))
-
-
-def _patches_nest(
-    b: Any,
-    ins: Any,
-    outs: Any,
-    scratch: Any,
-    avals_in: Any,
-    avals_out: Any,
-    *,
-    window: Sizes,
-    strides: Sizes,
-    padding: Padding,
-    base: Sizes,
-    step: Sizes,
-    window_last: bool,
-) -> None:
-    (x,), (out,) = ins, outs
-    ndim = len(window)
-    lead = x.ndim - ndim
-    zero = b.const(0, x.dtype)
-
-    def places(index: tuple[Any, ...]) -> tuple[Any, Any]:
-        """Return the index of the element to read, and whether there is one."""
-        first, second = index[lead : lead + ndim], index[lead + ndim :]
-        at, inside = list(index[:lead]), b.const(True, np.dtype(np.bool_))
-        for d in range(ndim):
-            i, k = (first[d], second[d]) if window_last else (second[d], first[d])
-            where, fits = source_place(
-                b, i, k, strides[d], padding[d][0], base[d], step[d], x.shape[lead + d]
-            )
-            at.append(where)
-            inside = b.and_(inside, fits)
-        return tuple(at), inside
-
-    def element(index: tuple[Any, ...]) -> None:
-        at, inside = places(index)
-        (value,) = b.cond(inside, lambda: [x.load(at)], lambda: [zero])
-        out.store(index, value)
-
-    def row(index: tuple[Any, ...]) -> None:
-        # Along the last axis, elements lie side by side: find where they start and stop once.
-        n, m = x.shape[-1], out.shape[-1]
-        stride = step[-1] if window_last else strides[-1]
-        at, _ = places((*index, b.const(0, np.dtype(np.int64))))
-        offset = at[-1]
-        inside = b.const(True, np.dtype(np.bool_))
-        for where, extent in zip(at[lead:-1], x.shape[lead:-1]):
-            inside = b.and_(inside, in_bounds(b, where, extent))
-        # The first i with offset + i * stride >= 0, and the first with it >= n.
-        start, stop = b.neg(offset), b.sub(n, offset)
-        apart = b.const(1, np.dtype(np.int64)) if stride == 1 else b.param_int(stride)
-        if stride != 1:
-            start, stop = (b.neg(b.floordiv(b.neg(i), apart)) for i in (start, stop))
-        start = b.minimum(b.maximum(start, 0), m)
-        stop = b.select(inside, b.maximum(b.minimum(stop, m), start), start)
-        b.loop(0, start, lambda i: out.store((*index, i), zero))
-        b.loop(
-            start,
-            stop,
-            lambda i: out.store(
-                (*index, i),
-                x.load((*at[:-1], b.add(offset, b.mul(i, apart)))),
-            ),
-        )
-        b.loop(stop, m, lambda i: out.store((*index, i), zero))
-
-    if ndim and all(d == 1 for d in base):
-        for_each(b, out.shape[:-1], row)
-    else:
-        for_each(b, out.shape, element)
-
-
-patches_p.def_lowering(Nest(_patches_nest))
-
-# Windows are laid out in pieces of about this many elements, and in so many pieces at most.
-_PIECE = 1 << 21
-_MOST_PIECES = 16
-
-
-def _conv_by_products(
-    x: Any,
-    w: Any,
-    *,
-    window_strides: Sizes,
-    padding: Padding,
-    lhs_dilation: Sizes,
-    rhs_dilation: Sizes,
-) -> list[Any]:
-    groups, batch, _, *space = x.shape
-    window = w.shape[3:]
-    params = (window, window_strides, padding, lhs_dilation, rhs_dilation)
-    places = _out_space(tuple(space), *params)
-    out_shape = (groups, batch, w.shape[1], *places)
-    if 0 in out_shape or 0 in w.shape or 0 in x.shape:
-        return [full(out_shape, 0, x.dtype)]
-    total = groups * batch * _size(w.shape[2:]) * _size(places)
-    pieces = min(batch, -(-total // _PIECE), _MOST_PIECES)
-    outs, stops = [], [batch * i // pieces for i in range(pieces + 1)]
-    for start, stop in itertools.pairwise(stops):
-        outs.append(_product(slice_in_dim(x, start, stop, axis=1), w, places, params))
-    return [concatenate(outs, 1)]
-
-
-def _product(x: Any, w: Any, places: Sizes, params: tuple[Any, ...]) -> Any:
-    """Lay windows out in the order in which they are copied and multiplied fastest."""
-    window, strides, padding, base, step = params
-    groups, batch, channels = x.shape[:3]
-    ndim = len(window)
-    one, none = (1,), ((0, 0),)
-    names = ("window", "strides", "padding", "base", "step", "window_last")
-    dims: Any
-    order = (0, 2, 1, *range(3, 3 + ndim))
-    if _size(window) > _size(places):
-        # (group, batch, place, channel and window): channels are an axis of the window.
-        values = ((channels, *window), one + strides, none + padding, one + base, one + step, True)
-        patches = patches_p.bind(x, **dict(zip(names, values)))
-        contracted = tuple(range(3 + ndim, 4 + 2 * ndim))
-        dims = ((tuple(range(2, 3 + ndim)), contracted), ((0,), (0,)))
-        out = dot_general(w, patches, dims)
-        return transpose(reshape(out, (groups, w.shape[1], batch, *places)), order)
-    if groups == 1 and _size(places) >= _LARGE:
-        # (group, batch, channel and window, place): one product for each of the batch.
-        values = (window, strides, padding, base, step, False)
-        patches = patches_p.bind(x, **dict(zip(names, values)))
-        w = broadcast_in_dim(w, (groups, batch, *w.shape[1:]), (0, *range(2, 4 + ndim)))
-        dims = ((tuple(range(3, 4 + ndim)), tuple(range(2, 3 + ndim))), ((0, 1), (0, 1)))
-        return dot_general(w, patches, dims)
-    # (group, channel and window, batch and place): the batch is an axis of places.
-    values = (one + window, one + strides, none + padding, one + base, one + step, False)
-    patches = patches_p.bind(transpose(x, order), **dict(zip(names, values)))
-    w = reshape(w, (*w.shape[:3], 1, *window))
-    dims = ((tuple(range(2, 4 + ndim)), tuple(range(1, 3 + ndim))), ((0,), (0,)))
-    return transpose(dot_general(w, patches, dims), order)
-
-
-# From as many places on, a product for each of the batch is large enough.
-_LARGE = 256
-
-conv_p.def_lowering(Composite(_conv_by_products))
 
 
 # --- lax's function ----------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["fold_each", "for_each", "for_each_row", "in_bounds"]
+__all__ = ["fold_each", "for_each", "for_each_row", "in_bounds", "moving_axis"]
 
 Index = tuple[Any, ...]
 
@@ -49,3 +49,33 @@ def for_each_row(
 def in_bounds(b: Any, i: Any, n: Any) -> Any:
     """Whether 0 <= i < n."""
     return b.and_(b.ge(i, 0), b.lt(i, n))
+
+
+_TILE = 16
+
+
+def moving_axis(
+    b: Any, shape: Sequence[Any], axis: int, body: Callable[[Index, Index], None]
+) -> None:
+    """Emit ``body(index, moved)`` for each index; in ``moved`` the axis, not the last, is last.
+
+    Lines of both sides stay in the cache.
+    """
+    *others, last = [n for d, n in enumerate(shape) if d != axis]
+
+    def plane(index: Index) -> None:
+        def tile(start: Any) -> None:
+            stop = b.minimum(b.add(start, _TILE), last)
+
+            def line(i: Any) -> None:
+                def one(j: Any) -> None:
+                    there = (*index, j)
+                    body((*there[:axis], i, *there[axis:]), (*there, i))
+
+                b.loop(start, stop, one)
+
+            b.loop(0, shape[axis], line)
+
+        b.loop(0, last, tile, step=_TILE)
+
+    for_each(b, others, plane)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from functrace.core.aval import ShapedArray
-from functrace.core.lowering import Nest, Reduction
+from functrace.core.lowering import Place, Reduction, Routines, RowRoutine
 from functrace.core.trace import Primitive
 from functrace.dtypes import canonical_dtype
 from functrace.errors import ShapeError, compose
@@ -194,50 +195,95 @@ def beats(b: Any, x: Any, best: Any, greatest: bool) -> Any:
 CHAINS = 4
 
 
-def _arg_nest(greatest: bool) -> Nest:
-    """Find the extreme in independent chains, then the first index that holds it (or a NaN)."""
+# Rows from this length on are left to NumPy; fewer elements in all aren't worth a second array.
+LONG_ROW, FEW = 64, 512
 
-    def rule(
-        b: Any,
-        ins: Any,
-        outs: Any,
-        scratch: Any,
-        avals_in: Any,
-        avals_out: Any,
+
+def _arg_routines(name: str, greatest: bool) -> Routines:
+    def plan(
+        avals_in: Sequence[ShapedArray],
+        avals_out: Sequence[ShapedArray],
+        integer: np.dtype[Any],
         *,
         axis: int,
         index_dtype: np.dtype[Any],
-    ) -> None:
-        (x,), (out,) = ins, outs
-        n = x.shape[axis]
-        better = b.maximum if greatest else b.minimum
+    ) -> Any:
+        (x,) = avals_in
+        rule = functools.partial(_arg_of_rows, axis=axis, greatest=greatest)
+        if axis == x.ndim - 1:
+            long = x.shape[axis] >= LONG_ROW and index_dtype == np.int64
+            rows = x.size // x.shape[axis]
+            call = RowRoutine(name, Place("in", 0), Place("out", 0), rows, x.shape[axis], rule)
+            return [], [call if long else rule]
+        if x.size <= FEW:
+            return [], [rule]
+        columns = functools.partial(_arg_of_columns, axis=axis, greatest=greatest)
+        return [((x.shape[-1],), x.dtype)], [columns]
 
-        def place(index: tuple[Any, ...]) -> None:
-            def at(i: Any) -> Any:
-                return x.load((*index[:axis], i, *index[axis:]))
+    return Routines(plan)
 
-            def blocks(j: Any, *best: Any) -> list[Any]:
-                first = b.mul(j, CHAINS)
-                return [better(v, at(b.add(first, c))) for c, v in enumerate(best)]
 
-            whole = b.floordiv(n, CHAINS)
-            best = b.fold(0, whole, [at(0)] * CHAINS, blocks)
-            (extreme,) = b.fold(b.mul(whole, CHAINS), n, [best[0]], lambda i, v: [better(v, at(i))])
-            for other in best[1:]:
-                extreme = better(extreme, other)
+def _arg_of_rows(b: Any, ins: Any, outs: Any, scratch: Any, *, axis: int, greatest: bool) -> None:
+    """Find the extreme in independent chains, then the first index that holds it (or a NaN)."""
+    (x,), (out,) = ins, outs
+    n = x.shape[axis]
+    better = b.maximum if greatest else b.minimum
 
-            def searching(i: Any) -> Any:
-                value = at(b.minimum(i, b.sub(n, 1)))
-                found = b.or_(b.eq(value, extreme), is_nan_in_kernel(b, value))
-                return b.and_(b.lt(i, n), b.not_(found))
+    def place(index: tuple[Any, ...]) -> None:
+        def at(i: Any) -> Any:
+            return x.load((*index[:axis], i, *index[axis:]))
 
-            start = b.const(0, np.dtype(np.int64))
-            (where,) = b.while_(searching, lambda i: [b.add(i, 1)], [start])
-            out.store(index, b.cast(where, index_dtype))
+        def blocks(j: Any, *best: Any) -> list[Any]:
+            first = b.mul(j, CHAINS)
+            return [better(v, at(b.add(first, c))) for c, v in enumerate(best)]
 
-        for_each(b, out.shape, place)
+        whole = b.floordiv(n, CHAINS)
+        best = b.fold(0, whole, [at(0)] * CHAINS, blocks)
+        (extreme,) = b.fold(b.mul(whole, CHAINS), n, [best[0]], lambda i, v: [better(v, at(i))])
+        for other in best[1:]:
+            extreme = better(extreme, other)
 
-    return Nest(rule)
+        def searching(i: Any) -> Any:
+            value = at(b.minimum(i, b.sub(n, 1)))
+            found = b.or_(b.eq(value, extreme), is_nan_in_kernel(b, value))
+            return b.and_(b.lt(i, n), b.not_(found))
+
+        start = b.const(0, np.dtype(np.int64))
+        (where,) = b.while_(searching, lambda i: [b.add(i, 1)], [start])
+        out.store(index, b.cast(where, out.dtype))
+
+    for_each(b, out.shape, place)
+
+
+def _arg_of_columns(
+    b: Any, ins: Any, outs: Any, scratch: Any, *, axis: int, greatest: bool
+) -> None:
+    """Read row by row, keeping the extreme of each column so far; columns are vectorised."""
+    (x,), (out,), (best,) = ins, outs, scratch
+
+    def plane(index: tuple[Any, ...]) -> None:
+        def at(i: Any, j: Any) -> tuple[Any, ...]:
+            return (*index[:axis], i, *index[axis:], j)
+
+        def begin(j: Any) -> None:
+            best.store((j,), x.load(at(0, j)))
+            out.store((*index, j), b.const(0, out.dtype))
+
+        def row(i: Any) -> None:
+            number = b.cast(i, out.dtype)
+
+            def column(j: Any) -> None:
+                value, kept, place = x.load(at(i, j)), best.load((j,)), (*index, j)
+                wins = beats(b, value, kept, greatest)
+                best.store((j,), b.select(wins, value, kept))
+                out.store(place, b.select(wins, number, out.load(place)))
+
+            b.loop(0, x.shape[-1], column)
+
+        b.loop(0, x.shape[-1], begin)
+        b.loop(1, x.shape[axis], row)
+
+    for_each(b, out.shape[:-1], plane)
 
 
 def _arg_reduction(name: str, function: Callable[..., Any], greatest: bool) -> Primitive:
@@ -270,7 +316,7 @@ def _arg_reduction(name: str, function: Callable[..., Any], greatest: bool) -> P
         out = primitive.bind(args[0], axis=moved, index_dtype=index_dtype)
         return out, dim - (moved < dim)
 
-    primitive.def_lowering(_arg_nest(greatest))
+    primitive.def_lowering(_arg_routines(name, greatest))
     return primitive
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from functrace.core.aval import ShapedArray, shape_of
-from functrace.core.lowering import Nest
+from functrace.core.lowering import Nest, Place, Routines, RowRoutine
 from functrace.core.trace import Primitive
 from functrace.errors import ShapeError, compose
 from functrace.ops.creation import iota
 from functrace.ops.families import ANY, check_dtypes
 from functrace.ops.indexing import take_along_axis
-from functrace.ops.nests import for_each, for_each_row
+from functrace.ops.nests import for_each, for_each_row, moving_axis
 from functrace.ops.sort_kernels import (
     COUNTERS,
     MANY,
@@ -90,26 +91,182 @@ def _sort_batching(
     return sort_p.bind(*lanes, dimension=dimension + 1, **params), [0] * len(lanes)
 
 
-def _sort_nest(
-    b: Any,
-    ins: Any,
-    outs: Any,
-    scratch: Any,
-    avals_in: Any,
-    avals_out: Any,
+# A row of at most this many numbers is sorted by insertion.
+SHORT = 16
+
+
+def _sort_plan(
+    avals_in: Sequence[ShapedArray],
+    avals_out: Sequence[ShapedArray],
+    integer: np.dtype[Any],
     *,
     dimension: int,
     num_keys: int,
     is_stable: bool,
+) -> Any:
+    x, n = avals_in[0], avals_in[0].shape[dimension]
+    if n <= SHORT or not x.size:
+        return [], [functools.partial(_sort_by_insertion, axis=dimension, num_keys=num_keys)]
+    if len(avals_in) == 1:
+        return _values_plan(x, dimension)
+    if num_keys == 1:
+        return _order_plan(x, dimension)
+    rule = functools.partial(_sort_rows, axis=dimension, num_keys=num_keys)
+    return [*(((n,), a.dtype) for a in avals_in), ((COUNTERS,), INT64)], [rule]
+
+
+def _values_plan(x: ShapedArray, axis: int) -> Any:
+    """Plan to sort one array: NumPy sorts rows, those of other axes aside."""
+    n, last = x.shape[axis], x.ndim - 1
+    scratch = [((n,), x.dtype), ((COUNTERS,), INT64)]
+    if axis == last:
+        rule = functools.partial(_sort_rows, axis=axis, num_keys=1)
+        rows = RowRoutine("sort", Place("in", 0), Place("out", 0), x.size // n, n, rule)
+        return scratch, [rows]
+    aside = Place("scratch", 2)
+    inside = functools.partial(_sort_rows, axis=last, num_keys=1, where=2)
+    return [*scratch, (_moved(x, axis), x.dtype)], [
+        functools.partial(_axis_aside, axis=axis, where=2),
+        RowRoutine("sort", aside, aside, x.size // n, n, inside),
+        functools.partial(_axis_back, axis=axis, where=2),
+    ]
+
+
+def _order_plan(x: ShapedArray, axis: int) -> Any:
+    """Plan to sort several arrays by the first: find the order of its rows, then gather."""
+    n = x.shape[axis]
+    scratch = [(_moved(x, axis), INT64), ((n,), INT64)]
+    keys, where, stages = Place("in", 0), None, []
+    if axis != x.ndim - 1:
+        keys, where = Place("scratch", 2), 2
+        scratch.append((_moved(x, axis), x.dtype))
+        stages.append(functools.partial(_axis_aside, axis=axis, where=2))
+    order = functools.partial(_order_by_merging, where=where)
+    return scratch, [
+        *stages,
+        RowRoutine("argsort", keys, Place("scratch", 0), x.size // n, n, order),
+        functools.partial(_order_equals, where=where),
+        functools.partial(_in_order, axis=axis),
+    ]
+
+
+def _moved(x: ShapedArray, axis: int) -> tuple[int, ...]:
+    return (*x.shape[:axis], *x.shape[axis + 1 :], x.shape[axis])
+
+
+def _axis_aside(b: Any, ins: Any, outs: Any, scratch: Any, *, axis: int, where: int) -> None:
+    """Emit a copy of the first operand, with an axis last."""
+    aside = scratch[where]
+    moving_axis(b, ins[0].shape, axis, lambda at, moved: aside.store(moved, ins[0].load(at)))
+
+
+def _axis_back(b: Any, ins: Any, outs: Any, scratch: Any, *, axis: int, where: int) -> None:
+    """Emit a copy of what was sorted aside to the result."""
+    aside = scratch[where]
+    moving_axis(b, ins[0].shape, axis, lambda at, moved: outs[0].store(at, aside.load(moved)))
+
+
+def _sort_by_insertion(
+    b: Any, ins: Any, outs: Any, scratch: Any, *, axis: int, num_keys: int
 ) -> None:
-    shape = ins[0].shape
-    n = shape[dimension]
-    aside = rows_of(scratch[: len(outs)], lambda i: (i,))
-    for x, out in zip(ins, outs):
-        for_each(b, shape, lambda index, x=x, out=out: out.store(index, x.load(index)))  # type: ignore[misc]
+    def row(at: Callable[[Any], Any]) -> None:
+        (load, _), (get, put) = rows_of(ins, at), rows_of(outs, at)
+
+        def insert(i: Any) -> None:
+            values = load(i)
+
+            def later(j: Any) -> Any:
+                left = get(b.maximum(b.sub(j, 1), 0))
+                return b.and_(b.gt(j, 0), row_precedes(b, values, left, num_keys))
+
+            def shift(j: Any) -> list[Any]:
+                put(j, get(b.sub(j, 1)))
+                return [b.sub(j, 1)]
+
+            (place,) = b.while_(later, shift, [i])
+            put(place, values)
+
+        b.loop(0, ins[0].shape[axis], insert)
+
+    for_each_row(b, ins[0].shape, axis, row)
+
+
+def _order_by_merging(b: Any, ins: Any, outs: Any, scratch: Any, *, where: int | None) -> None:
+    """Emit the stable order of each row."""
+    keys, order = ins[0] if where is None else scratch[where], scratch[0]
+
+    def row(index: tuple[Any, ...]) -> None:
+        def comes_first(xs: Values, ys: Values) -> Any:
+            return precedes(b, keys.load((*index, xs[0])), keys.load((*index, ys[0])))
+
+        here, aside = rows_of([order], lambda i: (*index, i)), rows_of([scratch[1]], lambda i: (i,))
+        b.loop(0, order.shape[-1], lambda i: order.store((*index, i), i))
+        merge_sort(b, order.shape[-1], here, aside, comes_first)
+
+    for_each(b, order.shape[:-1], row)
+
+
+def _order_equals(b: Any, ins: Any, outs: Any, scratch: Any, *, where: int | None) -> None:
+    """Emit what makes an order stable: the places of equal keys, from first to last."""
+    keys, order = ins[0] if where is None else scratch[where], scratch[0]
+    n = order.shape[-1]
+
+    def row(index: tuple[Any, ...]) -> None:
+        def key(i: Any) -> Any:
+            return keys.load((*index, order.load((*index, b.minimum(i, b.sub(n, 1))))))
+
+        def equals(first: Any) -> list[Any]:
+            smallest = key(first)
+            (end,) = b.while_(
+                lambda j: b.and_(b.lt(j, n), b.not_(precedes(b, smallest, key(j)))),
+                lambda j: [b.add(j, 1)],
+                [b.add(first, 1)],
+            )
+
+            def places() -> list[Any]:
+                here = rows_of([order], lambda i: (*index, b.add(first, i)))
+                aside = rows_of([scratch[1]], lambda i: (i,))
+                merge_sort(b, b.sub(end, first), here, aside, lambda xs, ys: b.lt(xs[0], ys[0]))
+                return []
+
+            b.cond(b.gt(b.sub(end, first), 1), places, list)
+            return [end]
+
+        b.while_(lambda i: b.lt(i, n), equals, [b.const(0, INT64)])
+
+    for_each(b, order.shape[:-1], row)
+
+
+def _in_order(b: Any, ins: Any, outs: Any, scratch: Any, *, axis: int) -> None:
+    """Emit the results: the operands' elements in the order found."""
+    order, shape = scratch[0], ins[0].shape
+    others = [n for d, n in enumerate(shape) if d != axis]
+
+    def row(index: tuple[Any, ...]) -> None:
+        def one(i: Any) -> None:
+            source = (*index[:axis], order.load((*index, i)), *index[axis:])
+            for x, out in zip(ins, outs):
+                out.store((*index[:axis], i, *index[axis:]), x.load(source))
+
+        b.loop(0, shape[axis], one)
+
+    for_each(b, others, row)
+
+
+def _sort_rows(
+    b: Any, ins: Any, outs: Any, scratch: Any, *, axis: int, num_keys: int, where: int | None = None
+) -> None:
+    """Emit the sorting of what was copied to the results, or of a temporary."""
+    given = outs if where is None else [scratch[where]]
+    shape, count = given[0].shape, len(given)
+    n = shape[axis]
+    aside = rows_of(scratch[:count], lambda i: (i,))
+    if where is None:
+        for x, out in zip(ins, outs):
+            for_each(b, shape, lambda index, x=x, out=out: out.store(index, x.load(index)))  # type: ignore[misc]
 
     def row(at: Callable[[Any], Any]) -> None:
-        here = rows_of(outs, at)
+        here = rows_of(given, at)
 
         def merge() -> list[Any]:
             merge_sort(b, n, here, aside, lambda xs, ys: row_precedes(b, xs, ys, num_keys))
@@ -117,22 +274,18 @@ def _sort_nest(
 
         def radix() -> list[Any]:
             for k in reversed(range(num_keys)):
-                radix_sort(b, n, here, aside, k, outs[k].dtype, scratch[-1])
+                radix_sort(b, n, here, aside, k, given[k].dtype, scratch[count])
             return []
 
-        if all(has_digits(out.dtype) for out in outs[:num_keys]):
+        if all(has_digits(x.dtype) for x in given[:num_keys]):
             b.cond(b.ge(n, MANY), radix, merge)
         else:
             merge()
 
-    for_each_row(b, shape, dimension, row)
+    for_each_row(b, shape, axis, row)
 
 
-def _sort_scratch(avals_in: Any, *, dimension: int, **params: Any) -> list[Any]:
-    return [*(((x.shape[dimension],), x.dtype) for x in avals_in), ((COUNTERS,), INT64)]
-
-
-sort_p.def_lowering(Nest(_sort_nest, _sort_scratch))
+sort_p.def_lowering(Routines(_sort_plan))
 
 
 def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: int = 1) -> Any:

@@ -19,14 +19,7 @@ from functrace.core.trace import Primitive
 from functrace.errors import ShapeError, compose
 from functrace.ops.arithmetic import mul, sub
 from functrace.ops.broadcasting import broadcast_in_dim
-from functrace.ops.convolution import (
-    Padding,
-    Sizes,
-    dilated,
-    padding_pairs,
-    source_place,
-    window_places,
-)
+from functrace.ops.convolution import padding_pairs, source_place
 from functrace.ops.creation import full, iota
 from functrace.ops.dimension_numbers import GatherDimensionNumbers, GatherScatterMode
 from functrace.ops.families import ANY, NUMERIC, check_dtypes
@@ -36,6 +29,7 @@ from functrace.ops.logical import ge, select
 from functrace.ops.nests import fold_each, for_each
 from functrace.ops.reductions import beats, highest, lowest
 from functrace.ops.structural import move_axis, reshape
+from functrace.ops.window_sizes import Padding, Sizes, dilated, window_places
 
 __all__ = ["reduce_window_max", "reduce_window_min", "reduce_window_sum"]
 

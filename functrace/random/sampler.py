@@ -25,7 +25,7 @@ from functrace.ops.broadcasting import broadcast_to
 from functrace.random.keys import checked_key
 from functrace.random.streams import pack
 
-__all__ = ["inexact", "result_shape", "sampler"]
+__all__ = ["batched", "checked_dtype", "checked_shape", "inexact", "result_shape", "sampler"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _DEFAULTS = {"f": float, "i": int, "u": np.uint64}
@@ -36,7 +36,8 @@ def sampler(kinds: str = "f", static: str = "", pointwise: bool = True) -> Calla
     """Return a decorator that makes a public function of a body.
 
     Args:
-        kinds: the kinds of dtype it draws; the first one's widest dtype is the default.
+        kinds: the kinds of dtype it draws; the first one's widest dtype is the default. None are
+            named where the dtype is the body's matter.
         static: names of parameters that are no arrays, besides ``shape`` and ``dtype``.
         pointwise: whether a number of the result depends on its own place and the parameters
             there, and on nothing else. The body is then free of shapes; otherwise it gets its
@@ -58,7 +59,7 @@ def sampler(kinds: str = "f", static: str = "", pointwise: bool = True) -> Calla
             given = complete(args, kwargs)
             if shape_at is not None and given[shape_at] is not None:
                 given[shape_at] = checked_shape(name, given[shape_at])
-            if dtype_at is not None:
+            if dtype_at is not None and kinds:
                 given[dtype_at] = checked_dtype(name, given[dtype_at], kinds)
             return compiled(checked_key(name, key), *given)
 
@@ -82,9 +83,10 @@ class _Traced:
     def __call__(self, key: Any, *args: Any) -> Any:
         # Bits wrap; where nothing is traced NumPy would warn of its scalars.
         with np.errstate(over="ignore"):
-            if not self.pointwise:
-                return self.body(pack(key), *args)
-            return self.everywhere(pack(key), dict(zip(self.names, args)))
+            given = dict(zip(self.names, args))
+            if self.pointwise:
+                return self.everywhere(pack(key), given)
+            return self.body(pack(key), **given)
 
     def everywhere(self, key: Any, given: dict[str, Any]) -> Any:
         """Run the body on parameters of the result's dtype and shape."""
@@ -130,6 +132,15 @@ def result_shape(name: str, shape: tuple[int, ...] | None, *parameters: Any) -> 
             )
         )
     return shape
+
+
+def batched(name: str, shape: tuple[int, ...] | None, parameter: Any) -> tuple[int, ...]:
+    """Return the shape of results that have the last axis of a parameter."""
+    *batch, last = shape_of(parameter) or (1,)
+    if shape_of(parameter) == ():
+        raise ShapeError(f"random.{name}: the parameter has no axis.")
+    given = np.broadcast_to(np.False_, tuple(batch))
+    return (*result_shape(name, shape, given), last)
 
 
 def checked_shape(name: str, shape: Any) -> tuple[int, ...]:

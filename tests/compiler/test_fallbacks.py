@@ -102,16 +102,16 @@ def test_an_unreadable_cpuinfo_or_a_choice_of_the_user(monkeypatch: pytest.Monke
 def test_without_the_wheel_scipys_routines_are_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert blas._wheel_library() is not None
+    assert blas.wheel_library() is not None
     with monkeypatch.context() as patch:
         patch.setattr(importlib.util, "find_spec", lambda name: None)
-        assert blas._wheel_library() is None
+        assert blas.wheel_library() is None
     spec = importlib.util.find_spec("scipy_openblas64")
     assert spec is not None
     spec.submodule_search_locations = [str(tmp_path)]
     with monkeypatch.context() as patch:
         patch.setattr(importlib.util, "find_spec", lambda name: spec)
-        assert blas._wheel_library() is None
+        assert blas.wheel_library() is None
     given = blas._from_scipy()
     assert given.integer == "i32" and all(given.symbols.values())
 

@@ -121,29 +121,24 @@ def _conv(rng: np.random.Generator, dtype: DType) -> Samples:
         yield Sample(args, dict(zip(names, rest)), ulp=64, tol=4)
 
 
-@samples("window_patches", dtypes="ifc")
-def _window_patches(rng: np.random.Generator, dtype: DType) -> Samples:
-    def reference(
-        x: Any, window: Any, strides: Any, padding: Any, base: Any, step: Any, window_last: bool
-    ) -> Any:
-        lead, ndim = x.ndim - len(window), len(window)
-        x = _spread(x, range(lead, x.ndim), padding, base, 0)
-        counts = [_count(*each) for each in zip(x.shape[lead:], window, step, strides)]
-        out = np.zeros((*x.shape[:lead], *counts, *window), x.dtype)
-        for place in np.ndindex(*counts):
-            for k in np.ndindex(*window):
-                at = tuple(i * s + j * d for i, j, s, d in zip(place, k, strides, step))
-                out[(..., *place, *k)] = x[(..., *at)]
-        if window_last:
-            return out
-        places, inner = range(lead, lead + ndim), range(lead + ndim, lead + 2 * ndim)
-        return out.transpose((*range(lead), *inner, *places))
+@samples("sliding_windows", dtypes="ifc")
+def _sliding_windows(rng: np.random.Generator, dtype: DType) -> Samples:
+    def reference(x: Any, axis: int, size: int, step: int, stride: int) -> Any:
+        places = (x.shape[axis] - (size - 1) * step - 1) // stride + 1
+        rows = [
+            np.take(x, [k * step + i * stride for i in range(places)], axis) for k in range(size)
+        ]
+        return np.stack(rows, axis)
 
-    names = ("window", "strides", "padding", "base", "step", "window_last")
-    for left, right, *rest in CONVOLUTIONS[:6]:
-        for last in (False, True):
-            params = dict(zip(names, (right[3:], *rest, last)))
-            yield Sample((normal(rng, dtype, left),), params, reference=reference)
+    for shape, axis, size, step, stride in [
+        ((7,), 0, 3, 1, 1),
+        ((9, 2), 0, 2, 3, 2),
+        ((2, 8), 1, 3, 2, 1),
+        ((2, 5, 3), 1, 5, 1, 1),
+        ((4,), 0, 1, 1, 3),
+    ]:
+        params = {"axis": axis, "size": size, "step": step, "stride": stride}
+        yield Sample((normal(rng, dtype, shape),), params, reference=reference)
 
 
 WINDOWS: list[tuple[Any, ...]] = [

@@ -24,6 +24,8 @@ from functrace.compiler.library import product_of
 from functrace.compiler.memory import scratch_arrays
 from functrace.compiler.pipeline import Compiled
 from functrace.compiler.plan import Group, Op, Read
+from functrace.compiler.runtime.numpy_rows import RowCode
+from functrace.compiler.runtime.steps import Step
 from functrace.core.lowering import LINALG_MESSAGES
 
 __all__ = ["Ejected", "eject_program"]
@@ -120,6 +122,8 @@ class _Ejector:
                 fails |= self.kernel_step(k, code, step.label)
             elif group is not None and group.kind == "library":
                 self.product_step(k, group, step.label)
+            elif group is not None and isinstance(step.kernel, RowCode):
+                self.row_step(k, group, step)
             else:
                 _refuse(step.label, code.eqn)
         if fails:
@@ -236,6 +240,20 @@ class _Ejector:
         self.out.lines += [
             f"# step {k}: {label}, by NumPy's BLAS",
             f"{target}[:] = np.matmul({a}, {b}).reshape(-1)",
+        ]
+
+    def row_step(self, k: int, group: Group, step: Step) -> None:
+        """Add a loop over rows as the NumPy function it is."""
+        (op,) = group.body
+        assert isinstance(step.kernel, RowCode)
+        source, target, length, _ = step.record
+        read = self.slot(source, op.reads[0].dtype, step.label)
+        rows = f"{read}.reshape({step.extent}, {length})"
+        dtype = op.reads[0].dtype if step.kernel.function == "sort" else np.dtype(np.int64)
+        written = self.slot(target, dtype, step.label)
+        self.out.lines += [
+            f"# step {k}: {step.label}",
+            f"{written}[:] = np.{step.kernel.function}({rows}, axis=1).reshape(-1)",
         ]
 
     def operand(

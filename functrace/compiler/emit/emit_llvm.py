@@ -241,7 +241,7 @@ class _Printer:
         if fits_partly(loop):
             self.some_lanes(loop)
             return
-        lanes = 0 if self.copy else independent_lanes(loop)
+        lanes = 0 if self.copy else loop.lanes if loop.lanes > 1 else independent_lanes(loop)
         if lanes and straight(loop.body, lanes):
             print_loop = self.masked_loop if masks_well(loop.body) else self.simd_loop
             print_loop(loop, lanes)
@@ -406,6 +406,7 @@ class _FunctionPrinter(_Printer):
         (result,) = f.body.yields
         wide = [f"{vector(llvm_type(p.dtype), lanes)} %v{p.id}" for p in f.params]
         lane = LanePrinter(self, lanes)
+        lane.jumps = True
         lane.vectors.update(p.id for p in f.params)
         lane.region(f.body)
         kind = vector(llvm_type(result.dtype), lanes)

@@ -50,6 +50,12 @@ class Host(Protocol):
 
     def stmt(self, stmt: Stmt) -> None: ...
 
+    def label(self, name: str) -> None: ...
+
+    def fresh_labels(self, *names: str) -> list[str]: ...
+
+    block: str
+
     def memory(self, memory: Buffer | Local) -> tuple[str, str]: ...
 
     def vector_function(self, name: str, dtype: DType, lanes: int) -> str: ...
@@ -66,10 +72,21 @@ def fits(loop: For) -> bool:
 
 def fits_partly(loop: For) -> bool:
     """Whether `loop` runs over some of the lanes, from the first on, and can be printed so."""
-    if loop.lanes < 2 or loop.step != 1 or loop.params or isinstance(loop.hi, Const):
+    if loop.lanes < 2 or loop.step != 1 or loop.params:
         return False
     starts = isinstance(loop.lo, Const) and int(loop.lo.value) == 0
-    return starts and straight(loop.body, loop.lanes)
+    return starts and _fills_lanes(loop) and straight(loop.body, loop.lanes)
+
+
+def _fills_lanes(loop: For) -> bool:
+    """Whether the loop goes through a local array of as many elements as there are lanes."""
+    return any(
+        isinstance(s, Store)
+        and isinstance(s.memory, Local)
+        and s.index is loop.index
+        and s.memory.length == loop.lanes
+        for s in loop.body.stmts
+    )
 
 
 def masks_well(body: Region) -> bool:
@@ -114,6 +131,8 @@ class LanePrinter:
         self.first: Scalar | None = None
         self.vectors: set[int] = set()
         self.affine: dict[int, tuple[str, int]] = {}
+        #: Whether blocks may be opened: not within a loop whose printer names its last one.
+        self.jumps = False
         self._made: dict[str, str] = {}
 
     # ---- values --------------------------------------------------------------------------------
@@ -239,6 +258,9 @@ class LanePrinter:
 
     def branch(self, stmt: If) -> None:
         """Both arms, each under its mask, and a select."""
+        if self.jumps and not stmt.orelse.stmts:
+            self.rare_branch(stmt)
+            return
         wide = vector("i1", self.lanes)
         pred, no = self.use(stmt.pred), self.host.temp()
         every = vector_literal("i1", "true", self.lanes)
@@ -256,6 +278,37 @@ class LanePrinter:
             self.vectors.add(result.id)
             name = self.host.define(result)
             self.host.emit(f"{name} = select {wide} {pred}, {kind} {yes}, {kind} {other}")
+
+    def rare_branch(self, stmt: If) -> None:
+        """An arm without alternative: jumped over when no lane wants it."""
+        n = self.lanes
+        pred, outer, before = self.use(stmt.pred), self.mask, self.host.block
+        others = [self.use(v) for v in stmt.orelse.yields]
+        self.mask, some = self.host.temp(), self.host.temp()
+        rare, done = self.host.fresh_labels("rare", "done")
+        self.host.emit(f"{self.mask} = and {vector('i1', n)} {outer}, {pred}")
+        self.host.emit(f"{some}.bits = bitcast {vector('i1', n)} {self.mask} to i{n}")
+        self.host.emit(f"{some} = icmp ne i{n} {some}.bits, 0")
+        self.host.emit(f"br i1 {some}, label %{rare}, label %{done}")
+        # What is made in the arm isn't there behind it.
+        made = dict(self._made)
+        self.host.label(rare)
+        self.region(stmt.then)
+        picked = []
+        for value, other in zip(stmt.then.yields, others, strict=True):
+            kind, name = vector(llvm_type(value.dtype), n), self.host.temp()
+            self.host.emit(
+                f"{name} = select {vector('i1', n)} {pred}, {kind} {self.use(value)}, {kind} {other}"
+            )
+            picked.append(name)
+        last, self.mask, self._made = self.host.block, outer, made
+        self.host.emit(f"br label %{done}")
+        self.host.label(done)
+        for result, name, other in zip(stmt.results, picked, others, strict=True):
+            self.vectors.add(result.id)
+            kind = vector(llvm_type(result.dtype), n)
+            merged = self.host.define(result)
+            self.host.emit(f"{merged} = phi {kind} [ {name}, %{last} ], [ {other}, %{before} ]")
 
     # ---- memory --------------------------------------------------------------------------------
 

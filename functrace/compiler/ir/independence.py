@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functrace.compiler.ir import vecmath
 from functrace.compiler.ir.kernel import (
     I64,
     Buffer,
@@ -107,8 +106,6 @@ def _widths(region: Region) -> list[int]:
     for stmt in region.stmts:
         if isinstance(stmt, Op) and stmt.result.dtype.kind == "f":
             out.append(stmt.result.dtype.itemsize)
-            if stmt.name == "math":
-                out += _widths(vecmath.function(stmt.attr, stmt.result.dtype).body)
         elif isinstance(stmt, If):
             out += _widths(stmt.then) + _widths(stmt.orelse)
         elif isinstance(stmt, (Load, Store)):

@@ -4,16 +4,6 @@ A kernel is SSA with structured regions. Only real scalars occur in it: the buil
 values into pairs and float16 into float32 with a rounding after each operation, so neither printer
 knows about either. Everything here is plain data: `builder.py` makes it, `kernel_text.py` prints
 it, `kernel_check.py` checks it, `emit_llvm.py` and `emit_numba.py` turn it into programs.
-
-The calling convention, in one place
-------------------------------------
-    i64 kernel(ptr* frame, i64* record, i64 lo, i64 hi)
-
-`record[k]` is, by the kernel's list of `Entry`s, either a frame slot (of a buffer) or an integer.
-`frame[ERROR_SLOT]` points at `ERROR_CELL_WORDS` int64 words: `[0:MAX_DETAILS]` receive the details
-of a failure, `[POLL_WORD]` is read by `Builder.poll` and stops the kernel when it isn't zero.
-The status is 0, or `(code of the kind << STATUS_KIND_SHIFT) | site`, where `site` counts the
-`Fail`s of the kernel in the order they were built (`Kernel.sites`).
 """
 
 from __future__ import annotations
@@ -23,6 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from functrace.compiler.ir.convention import ERROR_CELL_WORDS as ERROR_CELL_WORDS
+from functrace.compiler.ir.convention import ERROR_SLOT as ERROR_SLOT
+from functrace.compiler.ir.convention import FAIL_KINDS as FAIL_KINDS
+from functrace.compiler.ir.convention import MAX_DETAILS as MAX_DETAILS
+from functrace.compiler.ir.convention import MEMORY_DTYPES as MEMORY_DTYPES
+from functrace.compiler.ir.convention import POLL_WORD as POLL_WORD
+from functrace.compiler.ir.convention import STATUS_KIND_SHIFT as STATUS_KIND_SHIFT
 
 DType = np.dtype[Any]
 
@@ -34,34 +32,8 @@ F16: DType = np.dtype(np.float16)
 F32: DType = np.dtype(np.float32)
 F64: DType = np.dtype(np.float64)
 
-MEMORY_DTYPES: tuple[DType, ...] = tuple(
-    np.dtype(name)
-    for name in [
-        "bool",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "uint8",
-        "uint16",
-        "uint32",
-        "uint64",
-        "float16",
-        "float32",
-        "float64",
-        "complex64",
-        "complex128",
-    ]
-)
 # What a real SSA scalar may be: float16 lives only in memory, complex values are pairs.
 SCALAR_DTYPES: tuple[DType, ...] = tuple(d for d in MEMORY_DTYPES if d.kind != "c" and d != F16)
-
-ERROR_SLOT = 0
-ERROR_CELL_WORDS = 8
-MAX_DETAILS = 7
-POLL_WORD = 7
-STATUS_KIND_SHIFT = 48
-FAIL_KINDS: dict[str, int] = {"index": 1, "check": 2, "nan": 3, "interrupt": 4, "linalg": 5}
 
 # Names `Builder.math` accepts, with how many arguments each takes.
 MATH_ARITY: dict[str, int] = dict.fromkeys(
@@ -432,14 +404,3 @@ def has_effect(stmt: Stmt) -> bool:
     if type(stmt) in _LEAVES:
         return not isinstance(stmt, (Op, Load))
     return any(has_effect(s) for region in regions_of(stmt) for s in region.stmts)
-
-
-def status_kind_site(status: int) -> tuple[str, int]:
-    """The kind and the site of a non-zero status.
-
-    >>> status_kind_site((1 << 48) | 3)
-    ('index', 3)
-    """
-    code = status >> STATUS_KIND_SHIFT
-    kind = next(name for name, number in FAIL_KINDS.items() if number == code)
-    return kind, status & 0xFFFFFFFF

@@ -69,12 +69,50 @@ def lane_fold(
     return b.cond(short, fold.straight, fold.wide)
 
 
+def vector_fold(
+    b: Builder,
+    n: Index,
+    identity: Sequence[Value],
+    combine: Combine,
+    element: Element,
+    lanes: int,
+    once: bool,
+) -> list[Value]:
+    """Reduce `element(i)` for i in range(n) in one vector of partial results: for shorter rows.
+
+    The last step has idle lanes. With `once` every step is made as if it were the last, so that
+    a long `element` is written out once only.
+    """
+    count, width = b._index(n), b.const(lanes, I64)
+    part = _Lanes(b, list(identity), lanes, lambda p, q: as_values(combine(p, q)))
+    part.each(lambda lane: list(identity))
+
+    def step(base: Value, active: Index) -> None:
+        def one(lane: Value) -> None:
+            xs = as_values(element(b.add(base, lane)))
+            part.put(lane, part.combine(part.get(lane), xs))
+
+        b._for(0, active, (), lambda lane: one(lane) or (), 1, lanes)  # type: ignore[func-returns-value]
+
+    def few(stop: Scalar, body: Callable[[Value], None]) -> None:
+        b._for(0, stop, (), lambda base: body(base) or (), lanes, 1)  # type: ignore[func-returns-value]
+
+    if once:
+        few(count, lambda base: step(base, b.minimum(width, b.sub(count, base))))
+    else:
+        whole = b._bin("and", count, b.const(-lanes, I64))
+        few(whole, lambda base: step(base, lanes))
+        step(whole, b.sub(count, whole))
+    return part.tree()
+
+
 class _Lanes:
     """One local array per accumulator, read and written lane by lane."""
 
-    def __init__(self, b: Builder, identity: list[Value], lanes: int) -> None:
+    def __init__(self, b: Builder, identity: list[Value], lanes: int, combine: Combine) -> None:
         self.b = b
         self.lanes = lanes
+        self.combine = combine
         self.refs: list[MemoryRef] = [b.alloca(v.dtype, lanes) for v in identity]
 
     def get(self, lane: Value) -> list[Value]:
@@ -88,6 +126,23 @@ class _Lanes:
         """`self[lane] = body(lane)` for all lanes, or the first `count`."""
         n = self.lanes if count is None else count
         self.b._for(0, n, (), lambda lane: self.put(lane, body(lane)), 1, n)
+
+    def tree(self) -> list[Value]:
+        """Lane k takes in lane k + half, while there is a half."""
+        b, half = self.b, self.lanes // 2
+
+        def level(lane: Value) -> list[Value]:
+            other = b.add(lane, b.const(half, I64))
+            return self.combine(self.get(lane), self.get(other))
+
+        while half >= _STATIC:
+            self.each(level, half)
+            half //= 2
+        rows = [self.get(b.const(k, I64)) for k in range(2 * half)]
+        while half:
+            rows = [self.combine(rows[k], rows[k + half]) for k in range(half)]
+            half //= 2
+        return rows[0]
 
 
 @dataclass
@@ -110,7 +165,7 @@ class _Fold:
 
     def wide(self) -> list[Value]:
         b = self.b
-        total, part = (_Lanes(b, self.identity, self.lanes) for _ in range(2))
+        total, part = (_Lanes(b, self.identity, self.lanes, self.combine) for _ in range(2))
         total.each(lambda lane: self.identity)
         count = b.sub(self.hi, self.lo)
         size = self.lanes * BLOCK_CHUNKS
@@ -135,7 +190,7 @@ class _Fold:
         """The elements that fill no chunk, lane by lane, then the tree."""
         b = self.b
         # They go into a copy: a lane that varies would keep `total` in memory.
-        tail = _Lanes(b, self.identity, self.lanes)
+        tail = _Lanes(b, self.identity, self.lanes, self.combine)
         tail.each(total.get)
 
         def one(i: Value) -> None:
@@ -143,21 +198,4 @@ class _Fold:
             tail.put(lane, self.combine(tail.get(lane), self.element(i)))
 
         b._for(first, self.hi, (), one, 1, 1)
-        return self.tree(tail)
-
-    def tree(self, tail: _Lanes) -> list[Value]:
-        """Lane k takes in lane k + half, while there is a half."""
-        b, half = self.b, self.lanes // 2
-
-        def level(lane: Value) -> list[Value]:
-            other = b.add(lane, b.const(half, I64))
-            return self.combine(tail.get(lane), tail.get(other))
-
-        while half >= _STATIC:
-            tail.each(level, half)
-            half //= 2
-        rows = [tail.get(b.const(k, I64)) for k in range(2 * half)]
-        while half:
-            rows = [self.combine(rows[k], rows[k + half]) for k in range(half)]
-            half //= 2
-        return rows[0]
+        return tail.tree()

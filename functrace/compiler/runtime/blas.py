@@ -84,7 +84,7 @@ def blas() -> Blas:
     Raises:
         ImportError: neither the wheel nor SciPy is there.
     """
-    path = None if os.environ.get("FUNCTRACE_BLAS") == "scipy" else _wheel_library()
+    path = None if os.environ.get("FUNCTRACE_BLAS") == "scipy" else wheel_library()
     return _from_scipy() if path is None else _from_wheel(path)
 
 
@@ -178,14 +178,15 @@ def _split(extent: int, work: int, least: int, shift: int) -> tuple[int, int]:
 @lru_cache(maxsize=16)
 def _kernel(letter: str, kind: str) -> KernelCode:
     text = product_text(letter, kind, blas().integer)
-    return KernelCode(text, symbols=_symbols)
+    return KernelCode(text, symbols=symbols)
 
 
-def _symbols() -> Mapping[str, int]:
+def symbols() -> Mapping[str, int]:
+    """Return the addresses of what the kernels of products call."""
     return blas().symbols
 
 
-def _wheel_library() -> Path | None:
+def wheel_library() -> Path | None:
     """Find the wheel's library without importing the wheel, which would load it for everybody."""
     spec = importlib.util.find_spec("scipy_openblas64")
     if spec is None or not spec.submodule_search_locations:

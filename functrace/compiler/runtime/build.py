@@ -38,6 +38,8 @@ __all__ = [
     "build",
     "cache_info",
     "clear_caches",
+    "disk_cache",
+    "fingerprint",
     "process_symbol",
 ]
 
@@ -183,15 +185,14 @@ def build(
             _counters.hits += 1
             return code
         own = symbols() if symbols is not None else {}
-        disk = _disk()
-        kept = disk.get(key)
+        kept = disk_cache().get(key)
         if kept is not None:
             _counters.disk_hits += 1
         else:
             _check_names(text, own)
             kept = _linked(_compile(text))
             _counters.compiled += 1
-            disk.put(key, kept)
+            disk_cache().put(key, kept)
         code = _load(key, kept, text, names, own, forever)
         _memory.put(key, code)
         _alive[key] = code
@@ -206,7 +207,7 @@ def cache_info() -> CacheInfo:
         >>> cache_info().limit
         4096
     """
-    directory = _disk().directory
+    directory = disk_cache().directory
     return CacheInfo(
         _counters.hits,
         _counters.disk_hits,
@@ -228,7 +229,7 @@ def clear_caches(disk: bool = False) -> None:
         _alive.clear()
         _counters.__init__()  # type: ignore[misc]
         if disk:
-            _disk().clear()
+            disk_cache().clear()
 
 
 def process_symbol(name: str) -> int | None:
@@ -255,20 +256,25 @@ def _c_libraries() -> list[ctypes.CDLL]:
     return found
 
 
-def _disk() -> DiskCache:
+def disk_cache() -> DiskCache:
+    """Return what keeps objects and programs on disk now."""
     root = default_directory()
     return _disks.setdefault(str(root), DiskCache(root))
 
 
 def _key(text: str, entries: tuple[str, ...]) -> str:
-    digest = hashlib.sha256(_fingerprint(supported()))
+    digest = hashlib.sha256(fingerprint())
     digest.update("\0".join((*entries, text)).encode())
     return digest.hexdigest()
 
 
+def fingerprint() -> bytes:
+    """Return what the machine code depends on besides the text."""
+    return _fingerprint(supported())
+
+
 @lru_cache(maxsize=2)
 def _fingerprint(images: bool) -> bytes:
-    """What the machine code depends on besides the text."""
     compiler = _compiler_here() if images else None
     if compiler is None:
         import llvmlite

@@ -15,7 +15,7 @@ import re
 import sys
 from enum import IntEnum
 
-from functrace.compiler.ir.kernel import (
+from functrace.compiler.ir.convention import (
     ERROR_CELL_WORDS,
     FAIL_KINDS,
     POLL_WORD,

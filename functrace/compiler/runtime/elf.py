@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from functrace.compiler.runtime.image import PAGE, Image
 
@@ -38,8 +38,7 @@ class LinkError(Exception):
     """The object holds something that this linker doesn't know."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Section:
+class _Section(NamedTuple):
     name: str
     kind: int
     flags: int
@@ -55,8 +54,7 @@ class _Section:
         return bool(self.flags & _ALLOC) and self.size > 0 and not unwind
 
 
-@dataclass(frozen=True, slots=True)
-class _Symbol:
+class _Symbol(NamedTuple):
     name: str
     section: int
     value: int

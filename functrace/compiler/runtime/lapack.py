@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from functrace.compiler.plan import Array, Op
 from functrace.compiler.runtime.blas import blas
 from functrace.compiler.runtime.lapack_ir import call_text
 from functrace.compiler.runtime.steps import KernelCode, Step
 from functrace.core.lowering import Call, Part, Place, Routines
 
-__all__ = ["call_step", "routine_plan"]
+if TYPE_CHECKING:
+    from functrace.compiler.plan import Array, Op
+
+__all__ = ["array_at", "call_step", "routine_plan"]
 
 #: A thread claims at least this many multiplications' worth of a batch at once.
 _CLAIM = 1 << 18
@@ -38,7 +40,7 @@ def call_step(call: Call, op: Op, slots: Mapping[Array, int], scratch_slots: Seq
     grain = -(-_CLAIM // max(call.work, 1))
     for argument in call.arguments:
         if isinstance(argument, Place):
-            array = _array(argument, op, slots, scratch, scratch_slots)
+            array = array_at(argument, op, slots, scratch, scratch_slots)
             if argument.shared:
                 kinds.append("space")
                 count = array.shape[0]
@@ -74,13 +76,14 @@ class _Array(NamedTuple):
         return math.prod(self.shape) * self.itemsize
 
 
-def _array(
+def array_at(
     place: Place,
     op: Op,
     slots: Mapping[Array, int],
     scratch: Sequence[Any],
     scratch_slots: Sequence[int],
 ) -> _Array:
+    """Return where an argument's array is, and of what shape."""
     if place.kind == "scratch":
         shape, dtype = scratch[place.index]
         return _Array(scratch_slots[place.index], tuple(shape), np.dtype(dtype).itemsize)
@@ -91,8 +94,9 @@ def _array(
 @lru_cache(maxsize=256)
 def _kernel(routine: str, arguments: tuple[str, ...], checked: bool) -> KernelCode:
     text = call_text(routine, arguments, blas().integer, checked)
-    return KernelCode(text, symbols=_symbols)
+    return KernelCode(text, symbols=symbols)
 
 
-def _symbols() -> Mapping[str, int]:
+def symbols() -> Mapping[str, int]:
+    """Return the addresses of what the kernels of factorisations call."""
     return blas().symbols

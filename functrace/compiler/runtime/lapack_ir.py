@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from functrace.compiler.ir.kernel import FAIL_KINDS, STATUS_KIND_SHIFT
+from functrace.compiler.ir.convention import FAIL_KINDS, STATUS_KIND_SHIFT
 
 __all__ = ["call_text"]
 

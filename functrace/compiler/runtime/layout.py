@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from functrace.compiler.ir.kernel import ERROR_SLOT
+from functrace.compiler.ir.convention import ERROR_SLOT
 from functrace.compiler.runtime.driver_ir import (
     ROW_WORDS,
     Block,
@@ -55,8 +54,7 @@ def aligned(size: int, to: int = _ALIGN) -> int:
     return -(-size // to) * to
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """Where everything of a program is.
 
     Attributes:
@@ -149,8 +147,7 @@ def lay_out(
     return Layout(words, template, block.fixups, address_of(words) + 8 * step_rows, block.size)
 
 
-@dataclass(frozen=True, slots=True)
-class _BlockPlan:
+class _BlockPlan(NamedTuple):
     objects_at: int
     held_at: int
     input_cells: tuple[int, ...]

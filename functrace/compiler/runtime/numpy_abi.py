@@ -10,12 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.ir.kernel import MEMORY_DTYPES
+from functrace.compiler.ir.convention import MEMORY_DTYPES
 
 __all__ = ["layout_is_known", "memory_handler", "numpy_api"]
 
 # Places in NumPy's table of C functions: its ABI.
-_PLACES = {"array_type": 2, "new_scalar": 60, "new_copy": 85, "new_array": 94, "set_handler": 304}
+_PLACES = {
+    "array_type": 2,
+    "new_scalar": 60,
+    "new_copy": 85,
+    "new_array": 94,
+    "set_handler": 304,
+    "functions": 365,
+}
 #: The capsule keeps the pointer, so the name must live as long.
 _HANDLER_NAME = ctypes.c_char_p(b"mem_handler")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from functrace.compiler.runtime.build import NativeCode, build
 from functrace.compiler.runtime.loop_ir import CopyWord, LoopWord, SwitchWord
@@ -11,9 +12,10 @@ from functrace.compiler.runtime.steps import Copy, HostCall, KernelCode, Loop, S
 
 __all__ = ["Placed", "Placer"]
 
+_NOTHING: Mapping[int, Any] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+
+class Placed(NamedTuple):
     """A step whose code is loaded.
 
     Attributes:
@@ -30,8 +32,8 @@ class Placed:
     extent: int
     grain: int
     number: int
-    lists: Mapping[int, Sequence[Placed]] = field(default_factory=dict)
-    tables: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    lists: Mapping[int, Sequence[Placed]] = _NOTHING
+    tables: Mapping[int, Sequence[int]] = _NOTHING
 
 
 class Placer:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.ir.kernel import ERROR_SLOT, MAX_DETAILS, status_kind_site
+from functrace.compiler.ir.convention import ERROR_SLOT, MAX_DETAILS, status_kind_site
 from functrace.compiler.runtime.driver import Driver, builtin_allowed, driver, thread_limit
 from functrace.compiler.runtime.driver_ir import CELL_BYTES, CELL_STEP_WORD
 from functrace.compiler.runtime.layout import STEP_BYTES, Layout, address_of, lay_out

@@ -6,22 +6,30 @@ The same plan, records and memory as the native program; only who runs a kernel 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from functrace.compiler.emit.emit_numba import load
-from functrace.compiler.ir.kernel import ERROR_CELL_WORDS, ERROR_SLOT, MAX_DETAILS, status_kind_site
+from functrace.compiler.ir.convention import (
+    ERROR_CELL_WORDS,
+    ERROR_SLOT,
+    MAX_DETAILS,
+    status_kind_site,
+)
 from functrace.compiler.runtime.build import build
 from functrace.compiler.runtime.layout import address_of
 from functrace.compiler.runtime.steps import (
+    Copy,
     HostCall,
     InputSpec,
     KernelCode,
+    Loop,
     OutputSpec,
     SlotView,
     Step,
+    Switch,
 )
 
 __all__ = ["PythonProgram", "source_function"]
@@ -64,7 +72,7 @@ class PythonProgram:
 
     Args:
         inputs, outputs, n_slots, steps, constants, temporaries, arena_bytes, error: as `Program`'s.
-        functions: what runs each step; None for those that are built or that call Python.
+        functions: what runs a step, by its ``eqn``; others are built, or call Python.
     """
 
     def __init__(
@@ -73,7 +81,7 @@ class PythonProgram:
         outputs: Sequence[OutputSpec],
         n_slots: int,
         steps: Sequence[Step],
-        functions: Sequence[StepFunction | None],
+        functions: Mapping[object, StepFunction],
         *,
         constants: dict[int, Array],
         temporaries: Sequence[tuple[int, int]],
@@ -84,24 +92,33 @@ class PythonProgram:
         self.n_slots, self.arena_bytes = n_slots, arena_bytes
         self.constants, self.temporaries = constants, tuple(temporaries)
         self._error = error
-        self._records = [np.array([*step.record, 0], np.int64) for step in steps]
-        self._functions = [self._function(s, f) for s, f in zip(steps, functions)]
+        self._sources = functions
+        self._functions: dict[int, StepFunction] = {}
+        self._records: dict[int, Array] = {}
+        self._prepare(self.steps)
 
-    @staticmethod
-    def _function(step: Step, given: StepFunction | None) -> StepFunction:
+    def _prepare(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            kernel = step.kernel
+            if isinstance(kernel, Loop):
+                self._prepare((*kernel.test, *kernel.body))
+            elif isinstance(kernel, Switch):
+                self._prepare([s for branch in kernel.branches for s in branch])
+            else:
+                self._records[id(step)] = np.array([*step.record, 0], np.int64)
+                self._functions[id(step)] = self._function(step)
+
+    def _function(self, step: Step) -> StepFunction:
+        kernel = step.kernel
+        if isinstance(kernel, HostCall):
+            return lambda frame, record, lo, hi: kernel.run(frame) or 0  # type: ignore[func-returns-value]
+        if isinstance(kernel, Copy):
+            return lambda frame, record, lo, hi: _copy(kernel, frame)
+        given = self._sources.get(step.eqn) if isinstance(step.eqn, Hashable) else None
         if given is not None:
             return given
-        if isinstance(step.kernel, HostCall):
-            host = step.kernel
-
-            def call(frame: int, record: int, lo: int, hi: int) -> int:
-                host.run(frame)
-                return 0
-
-            return call
-        if not isinstance(step.kernel, (str, KernelCode)):
-            raise TypeError(f"a step of {type(step.kernel).__name__} runs natively only")
-        return _library_function(step.kernel)
+        assert isinstance(kernel, (str, KernelCode))
+        return _library_function(kernel)
 
     def into(self, *args: Any) -> None:
         """Nothing: there is no native way to write into given arrays."""
@@ -141,23 +158,64 @@ class PythonProgram:
         for array, output in zip(made, self.outputs):
             if not output.copy:
                 frame[output.slot] = address_of(array)
-        self._run(frame, cell)
+        self._run(self.steps, frame, cell)
         for array, output in zip(made, self.outputs):
             if output.copy:
                 at = address_of(frame)
                 array[...] = SlotView(output.slot, output.shape, output.dtype).array(at)
         return [array if array.ndim else array[()] for array in made]
 
-    def _run(self, frame: Array, cell: Array) -> None:
-        for step, record, function in zip(self.steps, self._records, self._functions):
-            grain = step.grain or max(step.extent, 1)
-            for lo in range(0, step.extent, grain):
-                hi = min(lo + grain, step.extent)
-                status = function(address_of(frame), address_of(record), lo, hi)
-                if status:
-                    kind, site = status_kind_site(status)
-                    raise self._error(step, kind, site, tuple(cell[:MAX_DETAILS].tolist()))
+    def _run(self, steps: Sequence[Step], frame: Array, cell: Array) -> None:
+        for step in steps:
+            kernel = step.kernel
+            if isinstance(kernel, Loop):
+                self._loop(kernel, frame, cell)
+            elif isinstance(kernel, Switch):
+                index = _read_integer(frame, kernel.slot, kernel.width)
+                last = len(kernel.branches) - 1
+                self._run(kernel.branches[min(max(index, 0), last)], frame, cell)
+            else:
+                self._call(step, frame, cell)
+
+    def _loop(self, loop: Loop, frame: Array, cell: Array) -> None:
+        trips = loop.trips
+        if loop.trips_slot is not None:
+            trips = _read_integer(frame, loop.trips_slot, 8)
+        for i in range(trips):
+            if loop.test_slot is not None:
+                self._run(loop.test, frame, cell)
+                if not _read_integer(frame, loop.test_slot, 1):
+                    break
+            if loop.counter is not None:
+                ctypes.c_int64.from_address(int(frame[loop.counter])).value = i
+            for w in loop.windows:
+                frame[w.slot] = frame[w.base] + w.start + i * w.stride
+            self._run(loop.body, frame, cell)
+            for a, b in loop.swaps:
+                frame[[a, b]] = frame[[b, a]]
+
+    def _call(self, step: Step, frame: Array, cell: Array) -> None:
+        function, record = self._functions[id(step)], self._records[id(step)]
+        grain = step.grain or max(step.extent, 1)
+        for lo in range(0, step.extent, grain):
+            hi = min(lo + grain, step.extent)
+            status = function(address_of(frame), address_of(record), lo, hi)
+            if status:
+                kind, site = status_kind_site(status)
+                raise self._error(step, kind, site, tuple(cell[:MAX_DETAILS].tolist()))
 
     def as_text(self) -> str:
         """Return the step list as text."""
         return "\n".join(f"step {k}: {s.label} over {s.extent}" for k, s in enumerate(self.steps))
+
+
+def _read_integer(frame: Array, slot: int, width: int) -> int:
+    """Return the integer or boolean a slot holds."""
+    kind = {1: ctypes.c_uint8, 4: ctypes.c_int32, 8: ctypes.c_int64}[width]
+    return int(kind.from_address(int(frame[slot])).value)
+
+
+def _copy(copy: Copy, frame: int) -> int:
+    pointers = (ctypes.c_size_t * (1 + max(copy.target, copy.source))).from_address(frame)
+    ctypes.memmove(pointers[copy.target], pointers[copy.source], copy.nbytes)
+    return 0

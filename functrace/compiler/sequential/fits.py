@@ -11,6 +11,7 @@ from functrace.compiler.structured import holds_jaxprs, inner_jaxprs
 from functrace.core.aval import ShapedArray
 from functrace.core.jaxpr import ClosedJaxpr, JaxprEqn
 from functrace.core.lowering import (
+    Barrier,
     Elementwise,
     Indexed,
     Library,
@@ -29,7 +30,7 @@ MOST_PRODUCTS = 1 << 14
 #: More equations than this take LLVM too long.
 MOST_EQUATIONS = 2000
 
-_ALWAYS = (Elementwise, Indexed, Reduction, View)
+_ALWAYS = (Barrier, Elementwise, Indexed, Reduction, View)
 
 
 def fits_one_kernel(eqn: JaxprEqn) -> bool:
@@ -53,7 +54,7 @@ class _Count:
         if isinstance(lowering, Nest) and lowering.scratch is not None:
             ins = [a.aval for a in eqn.invars]
             avals += [ShapedArray(s, np.dtype(d)) for s, d in lowering.scratch(ins, **eqn.params)]
-        if not isinstance(lowering, View) and not self.small(avals):
+        if not isinstance(lowering, (Barrier, View)) and not self.small(avals):
             return False
         if self.equations > MOST_EQUATIONS or self.nbytes > ALL_BYTES:
             return False

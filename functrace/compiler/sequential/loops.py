@@ -67,10 +67,10 @@ class Sequencer:
             inner = self.enter(scope, carry, memories, held)
             for row, stack in zip(rows, stacks):
                 self.open_row(row, stack, at, inner, scope)
-            for out, whole in zip(body.program.outputs[count:], op.outs[count:]):
+            for out, whole in zip(body.program.outputs[count:], op.stacks):
                 self.place_row(out, whole, at, inner, scope)
             self.groups(body, inner)
-            for out, whole in zip(body.program.outputs[count:], op.outs[count:]):
+            for out, whole in zip(body.program.outputs[count:], op.stacks):
                 self.store_row(out, whole, at, inner, scope)
             return self.next_carry(body.program.outputs[:count], carry, memories, inner)
 
@@ -94,23 +94,24 @@ class Sequencer:
         else:
             inner.memories[row] = Part(scope.memory(stack.array), place)
 
-    def place_row(self, out: Output, whole: Array, at: Value, inner: Scope, scope: Scope) -> None:
+    def place_row(self, out: Output, stack: Read, at: Value, inner: Scope, scope: Scope) -> None:
         """Let the body store a row where it belongs."""
         if not out.copy and out.array.size != 1:
-            inner.memories[out.array] = self.row_memory(out.array.size, whole, at, scope)
+            inner.memories[out.array] = self.row_memory(stack, at, scope)
 
-    def store_row(self, out: Output, whole: Array, at: Value, inner: Scope, scope: Scope) -> None:
+    def store_row(self, out: Output, stack: Read, at: Value, inner: Scope, scope: Scope) -> None:
         """Store what the body didn't store there itself."""
-        size = out.array.size
-        if size == 1 and whole.size == 1:
-            scope.values[whole] = inner.value(out.array)
-        elif size == 1:
-            scope.memory(whole).store(at, inner.value(out.array))
+        if out.array.size == 1 and stack.array.size == 1:
+            scope.values[stack.array] = inner.value(out.array)
+        elif out.array.size == 1:
+            self.row_memory(stack, at, scope).store(0, inner.value(out.array))
         elif out.copy:
-            self.copy(out.array.read(), inner, self.row_memory(size, whole, at, scope))
+            self.copy(out.array.read(), inner, self.row_memory(stack, at, scope))
 
-    def row_memory(self, size: int, whole: Array, at: Value, scope: Scope) -> Memory:
-        return Part(scope.memory(whole), self.b.mul(at, self.b.const(size, I64)))
+    def row_memory(self, stack: Read, at: Value, scope: Scope) -> Memory:
+        b = self.b
+        place = b.mul(at, b.const(stack.strides[0], I64))
+        return Part(scope.memory(stack.array), b.add(place, b.const(stack.offset, I64)))
 
     # --- while ---
 

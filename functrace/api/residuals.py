@@ -1,0 +1,110 @@
+"""What reverse mode keeps between its two passes, with the lines it comes from."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from functrace import tree
+from functrace.api.util import leaf_place
+from functrace.control.checkpoint_policies import name_p
+from functrace.core.arguments import argument_leaf, require_callable
+from functrace.core.aval import ShapedArray, typeof
+from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from functrace.core.lowering import Nested
+from functrace.dtypes import is_inexact
+from functrace.interpreters.linearize import linearize_jaxpr
+from functrace.interpreters.staging import stage
+from functrace.source_info import api_boundary
+
+__all__ = ["print_saved_residuals", "saved_residuals"]
+
+
+@api_boundary
+def saved_residuals(
+    fun: Callable[..., Any], *args: Any, **kwargs: Any
+) -> list[tuple[ShapedArray, str]]:
+    """Return the type of each array that ``vjp(fun, *args, **kwargs)`` keeps, and what it is.
+
+    Example:
+        >>> import numpy as np
+        >>> [str(aval) for aval, _ in saved_residuals(lambda x: np.sin(np.sin(x)), np.ones(3))]
+        ['f64[3]', 'f64[3]']
+    """
+    require_callable(fun, "saved_residuals")
+    flat, treedef = tree.flatten((args, kwargs))
+    leaves = [argument_leaf(v, lambda: "an argument of saved_residuals").value for v in flat]
+
+    def flat_fun(*values: Any) -> list[Any]:
+        given, named = treedef.unflatten(values)
+        outs = tree.leaves(fun(*given, **named))
+        return [argument_leaf(o, lambda: "an output").value for o in outs]
+
+    closed = stage(flat_fun, [typeof(v) for v in leaves], "saved_residuals")
+    return _described(closed, _argument_names(fun, args, kwargs))
+
+
+def _described(closed: ClosedJaxpr, names: list[str]) -> list[tuple[ShapedArray, str]]:
+    split = linearize_jaxpr(closed, tuple(is_inexact(a.dtype) for a in closed.in_avals))
+    jaxpr = split.primal.jaxpr
+    n = len(jaxpr.outvars) - split.n_residuals
+    found: dict[Atom, tuple[ShapedArray, str]] = {}
+    for atom in jaxpr.outvars[n:]:
+        if atom not in found:
+            found[atom] = atom.aval.strong(), _origin(jaxpr, atom, names)
+    return list(found.values())
+
+
+def _argument_names(fun: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+    """Return the name of each leaf of the arguments."""
+    try:
+        parameters = list(inspect.signature(fun).bind(*args, **kwargs).arguments)
+    except (TypeError, ValueError):
+        parameters = []
+    names = []
+    for i, arg in enumerate(args):
+        known = parameters[i] if i < len(parameters) else ""
+        for path, _ in tree.leaves_with_path(arg):
+            names.append(f"{known}{tree.keystr(path)}" if known else leaf_place(i, path))
+    for key in sorted(kwargs):
+        names += [f"{key}{tree.keystr(p)}" for p, _ in tree.leaves_with_path(kwargs[key])]
+    return names
+
+
+def _origin(jaxpr: Jaxpr, atom: Atom, names: list[str]) -> str:
+    """Say where a value of a jaxpr comes from."""
+    if isinstance(atom, Literal):
+        return "from a literal"
+    if atom in jaxpr.invars:
+        name = names[jaxpr.invars.index(atom)]
+        return f"from the argument {name}" if name else "from an argument"
+    for eqn in jaxpr.eqns:
+        if atom in eqn.outvars:
+            return _of_equation(eqn, eqn.outvars.index(atom))
+    return "from a constant"
+
+
+def _of_equation(eqn: JaxprEqn, index: int) -> str:
+    lowering = eqn.primitive.lowering
+    if isinstance(lowering, Nested):
+        inner = eqn.params[lowering.jaxpr].jaxpr
+        return _origin(inner, inner.outvars[index], [""] * len(inner.invars))
+    place = f" from {eqn.source}" if eqn.source is not None else ""
+    if eqn.primitive is name_p:
+        return f"named {eqn.params['name']!r}{place}"
+    return f"output of {eqn.primitive}{place}"
+
+
+@api_boundary
+def print_saved_residuals(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Print the type of each array that ``vjp(fun, *args, **kwargs)`` keeps, and what it is.
+
+    Example:
+        >>> import numpy as np
+        >>> print_saved_residuals(lambda x, y: x * y, 1.0, np.float64(2.0))
+        f64[] from the argument y
+        f64[] from the argument x
+    """
+    for aval, origin in saved_residuals(fun, *args, **kwargs):
+        print(aval, origin)

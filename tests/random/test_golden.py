@@ -1,0 +1,64 @@
+"""The same key gives JAX's numbers: exactly, or up to rounding where mathematics comes in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from draws import SEEDS, Draw, cases
+
+import functrace
+from functrace import random
+
+GOLDEN = np.load(Path(__file__).with_name("golden.npz"))
+ROUNDING = {"float32": 16, "float64": 128, "complex64": 16, "complex128": 128}
+"""How many epsilons of 1, or of the number itself, JAX's numbers may be off."""
+
+CASES = [pytest.param(*case, id=case[0]) for case in cases()]
+
+
+@pytest.mark.parametrize(("name", "draw", "dtype", "exact"), CASES)
+def test_numbers_are_those_of_jax(name: str, draw: Draw, dtype: str, exact: bool) -> None:
+    got = np.stack([draw(random, random.key(seed), dtype) for seed in SEEDS])
+    want = GOLDEN[name]
+    if name.startswith("categorical once"):
+        want = want.astype(np.int64)  # JAX's top_k counts in int32
+    assert got.dtype == want.dtype
+    if exact:
+        np.testing.assert_array_equal(got, want)
+        return
+    off = np.abs(got - want) / np.maximum(np.abs(want), 1)
+    assert off.max() <= ROUNDING[dtype] * np.finfo(dtype).eps
+
+
+def test_every_function_has_golden_values() -> None:
+    drawing = set(random.__all__) - {"PRNGKey", "clone", "key_data", "key_impl", "wrap_key_data"}
+    assert drawing <= {name.split()[0] for name, *_ in cases()}
+
+
+VARIANTS = [
+    pytest.param(name, draw, dtype, id=name)
+    for name, draw, dtype, _ in cases()
+    if dtype in ("", "float64", "uint8", "int32", "complex64")
+]
+
+
+@pytest.mark.parametrize(("name", "draw", "dtype"), VARIANTS)
+def test_compiled_and_mapped_draws_are_the_same(name: str, draw: Draw, dtype: str) -> None:
+    """Called, under ``jit``, and mapped over keys."""
+
+    def one(key: Any) -> Any:
+        return draw(random, key, dtype)
+
+    keys = np.stack([random.key(seed) for seed in SEEDS[:3]])
+    called = np.stack([one(key) for key in keys])
+    under_jit = np.stack([functrace.jit(one)(key) for key in keys])
+    for got in (under_jit, functrace.vmap(one)(keys), functrace.jit(functrace.vmap(one))(keys)):
+        assert got.dtype == called.dtype
+        if called.dtype.kind in "fc":
+            info = np.finfo(called.dtype)
+            np.testing.assert_allclose(got, called, 64 * info.eps, 64 * info.eps)
+        else:
+            np.testing.assert_array_equal(got, called)

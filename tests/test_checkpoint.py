@@ -1,0 +1,208 @@
+"""checkpoint: the derivatives are the plain ones, and what is kept is what the policy says."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+
+import functrace as ft
+import functrace.numpy as fnp
+from functrace import checkpoint_policies as policies
+from functrace import lax
+from functrace.ad_checkpoint import checkpoint_name, print_saved_residuals, saved_residuals
+
+RNG = np.random.default_rng(0)
+W, X = RNG.normal(size=(4, 4)), RNG.normal(size=4)
+
+POLICIES = [
+    None,
+    policies.everything_saveable,
+    policies.nothing_saveable,
+    policies.dots_saveable,
+    policies.dots_with_no_batch_dims_saveable,
+    policies.save_only_these_names("hidden"),
+    policies.save_any_names_but_these("hidden"),
+    policies.save_anything_except_these_names("hidden"),
+    policies.save_from_both_policies(
+        policies.dots_saveable, policies.save_only_these_names("hidden")
+    ),
+]
+every_policy = pytest.mark.parametrize(
+    "policy", POLICIES, ids=lambda p: "none" if p is None else p.__name__
+)
+
+
+def block(w: Any, x: Any) -> Any:
+    hidden = checkpoint_name(np.tanh(w @ x), "hidden")
+    return np.sin(np.exp(hidden))
+
+
+def network(block: Any) -> Any:
+    return lambda w, x: np.sum(block(w, block(w, x)))
+
+
+@every_policy
+def test_derivatives_are_the_plain_ones(policy: Any) -> None:
+    plain, f = network(block), network(ft.checkpoint(block, policy=policy))
+    with ft.config.override(checks=True):
+        wanted = ft.grad(plain, (0, 1))(W, X)
+        for form in (f, ft.jit(f)):
+            for grad in (ft.grad(form, (0, 1)), ft.jit(ft.grad(form, (0, 1)))):
+                for got, value in zip(grad(W, X), wanted):
+                    np.testing.assert_allclose(got, value, rtol=1e-12)
+            lanes = ft.vmap(ft.grad(form, 1), in_axes=(None, 0))(W, np.stack([X, X]))
+            np.testing.assert_allclose(lanes, [wanted[1]] * 2, rtol=1e-12)
+        np.testing.assert_allclose(f(W, X), plain(W, X))
+        hessian = ft.hessian(plain, 1)(W, X)
+        np.testing.assert_allclose(ft.hessian(f, 1)(W, X), hessian, rtol=1e-10)
+        np.testing.assert_allclose(ft.jacrev(ft.grad(f, 1), 1)(W, X), hessian, rtol=1e-10)
+        out, tangent = ft.jvp(f, (W, X), (W, X))
+        np.testing.assert_allclose((out, tangent), ft.jvp(plain, (W, X), (W, X)), rtol=1e-12)
+
+
+def kept(policy: Any) -> list[str]:
+    found = saved_residuals(ft.checkpoint(block, policy=policy), W, X)
+    return sorted(text.split(" from ")[0] for _, text in found if "argument" not in text)
+
+
+def test_policies_decide_what_is_kept() -> None:
+    assert kept(None) == kept(policies.nothing_saveable) == []
+    assert kept(policies.dots_saveable) == ["output of dot_general"]
+    assert kept(policies.dots_with_no_batch_dims_saveable) == ["output of dot_general"]
+    assert kept(policies.save_only_these_names("hidden")) == ["named 'hidden'"]
+    assert kept(policies.save_only_these_names("other")) == []
+    assert kept(policies.save_any_names_but_these("other")) == ["named 'hidden'"]
+    assert kept(policies.save_any_names_but_these("hidden")) == []
+    assert "output of exp" in kept(policies.everything_saveable)
+    assert "named 'hidden'" not in kept(policies.save_anything_except_these_names("hidden"))
+    assert len(kept(POLICIES[-1])) == 2
+
+
+def test_saved_residuals_name_lines_and_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    print_saved_residuals(lambda p, x: p["w"] * np.exp(x), {"w": 2.0}, 1.0)
+    lines = capsys.readouterr().out.splitlines()
+    assert "f64[] from the argument p['w']" in lines
+    assert any("output of exp" in t and "test_checkpoint.py" in t for t in lines)
+
+
+def chain(block: Any) -> Any:
+    def f(x: Any) -> Any:
+        for _ in range(8):
+            x = block(x)
+        return np.sum(x)
+
+    return f
+
+
+def deep(x: Any) -> Any:
+    for _ in range(4):
+        x = np.sin(fnp.roll(x, 1)) * np.cos(fnp.cumsum(x))
+    return x
+
+
+def test_compiled_recomputation_survives_the_simplifier() -> None:
+    x = np.linspace(0.0, 1.0, 2000)
+
+    def temporaries(block: Any) -> Any:
+        program = ft.jit(ft.grad(chain(block))).lower(x).compile()
+        return program.memory_analysis()["temp_size_in_bytes"] / x.nbytes
+
+    plain = temporaries(deep)
+    assert temporaries(ft.checkpoint(deep)) < plain / 4
+    assert temporaries(ft.checkpoint(deep, prevent_cse=False)) > plain / 2
+
+
+def test_eager_gradient_keeps_less() -> None:
+    x = np.linspace(0.0, 1.0, 20_000)
+
+    def peak(block: Any) -> int:
+        grad = ft.grad(chain(block))
+        grad(x)
+        tracemalloc.start()
+        grad(x)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(ft.checkpoint(deep)) < peak(deep) / 3
+
+
+def test_recomputation_is_not_fused_with_the_forward_pass() -> None:
+    f = ft.checkpoint(lambda x: np.sin(np.exp(x)) * 2.0)
+
+    def both(x: Any) -> Any:
+        out, pullback = ft.vjp(f, x)
+        return out, pullback(out)[0]
+
+    lowered = ft.jit(both).lower(np.ones(5))
+    assert "optimization_barrier" in lowered.as_text("simplified")
+    assert lowered.as_text("fusion").count("group") == 2
+
+
+def test_functions_that_need_values_run_as_python() -> None:
+    calls = []
+
+    @ft.checkpoint
+    def f(x: Any, n: int) -> Any:
+        calls.append(n)
+        return np.sin(x) if x > 0 else -x
+
+    assert ft.grad(f)(-1.0, 3) == -1.0
+    calls.clear()
+    np.testing.assert_allclose(ft.grad(f)(1.0, 3), np.cos(1.0))
+    assert len(calls) >= 2  # forward, and once more backward
+    np.testing.assert_allclose(ft.grad(ft.grad(f))(1.0, 3), -np.sin(1.0))
+    np.testing.assert_allclose(ft.jvp(lambda x: f(x, 3), (1.0,), (1.0,))[1], np.cos(1.0))
+    with pytest.raises(ft.errors.TracerBoolConversionError):
+        ft.jit(f)(1.0, 3)
+
+
+def test_closures_static_arguments_and_trees() -> None:
+    def f(x: Any, w: Any) -> Any:
+        inner = ft.checkpoint(lambda x: {"y": np.sin(w * x["a"]), "n": 3})
+        return inner({"a": x})["y"]
+
+    for form in (f, ft.jit(f)):
+        gx, gw = ft.grad(form, (0, 1))(1.0, 2.0)
+        np.testing.assert_allclose((gx, gw), (2.0 * np.cos(2.0), np.cos(2.0)))
+
+    g = ft.remat(lambda kind, x, *, scale: scale * getattr(np, kind)(x), static_argnums=0)
+    assert ft.grad(lambda x: g("cos", x, scale=2.0))(0.0) == 0.0
+
+
+def test_effects_happen_once_forward(capsys: pytest.CaptureFixture[str]) -> None:
+    @ft.checkpoint
+    def f(x: Any) -> Any:
+        ft.debug.print("x is {x}", x=x)
+        return np.sin(np.sin(x))
+
+    for grad in (ft.grad(f), ft.jit(ft.grad(f))):
+        grad(1.0)
+        assert capsys.readouterr().out == "x is 1.0\n"
+
+
+def test_optimization_barrier() -> None:
+    def f(x: Any) -> Any:
+        y = np.sin(x)
+        a, b = lax.optimization_barrier((x, y))
+        return np.sum(np.sin(a) + b)
+
+    for form in (f, ft.jit(f)):
+        np.testing.assert_allclose(ft.grad(form)(X), 2.0 * np.cos(X))
+        np.testing.assert_allclose(form(X), np.sum(2.0 * np.sin(X)))
+        np.testing.assert_allclose(ft.jvp(form, (X,), (X,))[1], np.sum(2.0 * np.cos(X) * X))
+    np.testing.assert_allclose(ft.vmap(f)(np.stack([X, X])), [f(X)] * 2)
+
+
+def test_custom_rules_inside_checkpoint() -> None:
+    scaled = ft.custom_vjp(lambda x: np.sin(x))
+    scaled.defvjp(lambda x: (scaled(x), x), lambda x, ct: (5.0 * ct,))
+    other = ft.custom_jvp(np.cos)
+    other.defjvp(lambda p, t: (other(*p), 3.0 * t[0]))
+    f = ft.checkpoint(lambda x: scaled(other(x)))
+    for form in (f, ft.jit(f)):
+        assert ft.grad(form)(0.5) == 15.0
+        assert ft.jit(ft.grad(form))(0.5) == 15.0
