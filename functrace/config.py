@@ -37,6 +37,8 @@ class Config:
     Attributes:
         checks: check every jaxpr and plan a transformation makes (``FUNCTRACE_CHECKS``).
         disable_jit: run jitted functions as Python (``FUNCTRACE_DISABLE_JIT``).
+        debug_nans: raise where a NaN is made, with the line (``FUNCTRACE_DEBUG_NANS``). Results of
+            jitted functions are looked at; what NumPy computes of plain arrays isn't.
         full_tracebacks: keep functrace's own frames (``FUNCTRACE_FULL_TRACEBACKS``).
         threads: most threads a program may use; None is every CPU the process may run on
             (``FUNCTRACE_THREADS``). Programs follow a change at once; their bits never do.
@@ -57,6 +59,7 @@ class Config:
 
     checks: bool = False
     disable_jit: bool = False
+    debug_nans: bool = False
     full_tracebacks: bool = False
     threads: int | None = None
     backend: str = "llvm"
@@ -70,6 +73,7 @@ class Config:
         return cls(
             checks=_flag("FUNCTRACE_CHECKS", False),
             disable_jit=_flag("FUNCTRACE_DISABLE_JIT", False),
+            debug_nans=_flag("FUNCTRACE_DEBUG_NANS", False),
             full_tracebacks=_flag("FUNCTRACE_FULL_TRACEBACKS", False),
             threads=_optional_int("FUNCTRACE_THREADS"),
             backend=os.environ.get("FUNCTRACE_BACKEND", "llvm"),
@@ -79,7 +83,13 @@ class Config:
         )
 
     def update(self, name: str, value: object) -> None:
-        """Set one setting by name; JAX's own names (``jax_enable_x64``, ...) change nothing."""
+        """Set one setting by name.
+
+        Of JAX's own names ``jax_disable_jit`` and ``jax_debug_nans`` mean the settings of that
+        name; others (``jax_enable_x64``, ...) change nothing.
+        """
+        if name in ("jax_disable_jit", "jax_debug_nans"):
+            name = name.removeprefix("jax_")
         if name.startswith("jax_"):
             return
         setattr(self, name, value)

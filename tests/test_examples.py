@@ -22,7 +22,11 @@ def load(name: str) -> ModuleType:
 
 
 def test_every_example_is_tested() -> None:
-    tested = {"quadratic", "xor", "logistic_regression", "rosenbrock", "train_digits"}
+    tested = {
+        *("quadratic", "xor", "logistic_regression", "rosenbrock", "train_digits"),
+        *("lotka_volterra", "kalman", "hmc", "implicit_newton", "mandelbrot", "char_lstm"),
+        "digits_one_jit",
+    }
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -91,6 +95,57 @@ def test_train_digits_runs_without_a_progress_bar(monkeypatch: pytest.MonkeyPatc
     example = load("train_digits")
     monkeypatch.setattr(example, "tqdm", None)
     assert len(example.main(epochs=1)["history"]) == 1
+
+
+def test_lotka_volterra() -> None:
+    example = load("lotka_volterra")
+    result = example.main()
+    np.testing.assert_allclose(result["rates"], [0.540, 0.0272, 0.796, 0.0237], rtol=0.01)
+    assert result["loss"] == pytest.approx(-42.74, abs=0.01)
+    years, pelts = example.load_pelts()
+    assert years.tolist() == list(range(1900, 1921)) and pelts.shape == (21, 2)
+
+
+def test_kalman() -> None:
+    example = load("kalman")
+    assert example.FLOW.shape == (100,)
+    result = example.main()
+    # Durbin and Koopman's numbers; the likelihood is flat about them.
+    np.testing.assert_allclose(result["variances"], [15099, 1469], rtol=0.01)
+    assert result["log_likelihood"] == pytest.approx(-641.586, abs=0.001)
+
+
+def test_hmc() -> None:
+    result = load("hmc").main()
+    assert result["taken"] > 0.8
+    assert result["mu"] == pytest.approx(4.4, abs=0.2)
+    assert result["tau"] == pytest.approx(3.6, abs=0.3)
+
+
+def test_implicit_newton() -> None:
+    result = load("implicit_newton").main()
+    assert result["slope"] == pytest.approx(result["difference"], rel=1e-6)
+
+
+def test_mandelbrot() -> None:
+    result = load("mandelbrot").main()
+    assert result["area"] == pytest.approx(1.5, abs=0.15)
+    times = result["times"]
+    np.testing.assert_array_equal(times, times[::-1])  # it is symmetric
+    assert times.max() == 500
+
+
+def test_char_lstm() -> None:
+    example = load("char_lstm")
+    result = example.main()
+    assert result["losses"][-1] < 0.05
+    assert result["said"] == example.TEXT
+
+
+def test_digits_one_jit() -> None:
+    result = load("digits_one_jit").main(epochs=12)
+    assert result["test_accuracy"] >= 0.965
+    assert result["losses"][-1] < 0.15 * result["losses"][0]
 
 
 def test_data_file() -> None:

@@ -12,6 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import functrace as ft
+from functrace.control import jit as jit_module
 from functrace.control.fastcall import MISS
 from functrace.core.lowering import Host
 from functrace.core.trace import PRIMITIVES, Primitive
@@ -230,3 +231,35 @@ def test_captured_arrays_are_named_as_the_function_sees_them() -> None:
         array[0] += 1.0
         with pytest.raises(ft.errors.CapturedArrayChangedError, match=name):
             f(X)
+
+
+def test_a_static_nan_is_itself_and_zeros_have_signs() -> None:
+    traced = []
+
+    @ft.jit(static_argnums=0)
+    def f(scale: Any, x: Any) -> Any:
+        traced.append(scale)
+        return x * (scale[0] if isinstance(scale, tuple) else scale)
+
+    for _ in range(3):
+        f(float("nan"), X)
+        f((float("nan"), 1), X)
+        f(np.float32("nan"), X)
+    assert len(traced) == 3
+    assert np.signbit(f(-0.0, 1.0)) != np.signbit(f(0.0, 1.0))
+    assert np.signbit(f((-0.0,), 1.0)) != np.signbit(f((0.0,), 1.0))
+    assert f((2,), X.astype(int)).dtype != f((2.0,), X.astype(int)).dtype
+    assert ran_fast(f, float("nan"), X) or ran_fast(f, -0.0, 1.0)
+
+
+def test_only_so_many_traces_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jit_module, "TRACES", 3)
+    f = ft.jit(lambda x, n: x + n, static_argnums=1)
+    for n in range(5):
+        f(X, n)
+    assert f.cache_info() == (5, 3, 3)
+    assert len(f._fast_calls) == len(f._fast) == 3
+    assert_array_equal(f(X, 4), X + 4)
+    assert f.cache_info().misses == 5
+    assert_array_equal(f(X, 0), X)
+    assert f.cache_info() == (6, 3, 3)

@@ -146,6 +146,27 @@ def nest_kernel(group: Group, memory: Memory) -> StepCode:
     return maker.finish()
 
 
+def update_kernel(group: Group, memory: Memory) -> StepCode:
+    """Return the step that writes a few elements of an array, or of a copy of it."""
+    (op,) = group.body
+    rule, (old, *others), (new,) = op.lowering, op.operands, op.outs
+    assert isinstance(rule, Update)
+    maker = KernelMaker(group, memory)
+    b, out = maker.b, maker.array_ref(new.read(), "inout")
+    if isinstance(old, Number):
+        value = b.const(old.value, old.dtype)
+        for_each(b, out.shape, lambda index: out.store(index, value))
+        first = out
+    else:
+        first = maker.array_ref(old)
+        if memory.slots[old.array] != memory.slots[new]:
+            for_each(b, out.shape, lambda index: out.store(index, first.load(index)))
+    rest = [maker.array_ref(_in_memory(x)) for x in others]
+    rule.rule(b, [first, *rest], [out], op.avals_in, **op.params)
+    maker.note_sites(op)
+    return maker.finish()
+
+
 def _nest_arrays(maker: KernelMaker, op: Op) -> tuple[list[ArrayRef], ...]:
     """Return the operands, results and temporaries of a nest."""
     ins = [maker.array_ref(_in_memory(x)) for x in op.operands]

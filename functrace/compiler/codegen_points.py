@@ -56,6 +56,7 @@ class PointMaker(KernelMaker):
         group = self.group
         self.plan = plan
         self._extents: dict[int, Index] = {}
+        self._places: dict[Any, ArrayRef] = {}
         self.places = {k: self.place(a) for k, a in plan.accesses.items()}
         self.indexed_refs: dict[tuple[Op, int], ArrayRef] = {}
         self.indexed_shapes = {
@@ -69,11 +70,19 @@ class PointMaker(KernelMaker):
         self.part_cost = sum(map(op_cost, part.body))
 
     def place(self, access: Access) -> ArrayRef:
-        """Return an access as an array indexed by the loops."""
+        """Return an access as an array indexed by the loops; equal ones are the same array.
+
+        So what is written over what it was computed from is seen to be: SIMD code needs to know.
+        """
         memory = self.buffer(access.array)
+        known = (memory, access.strides, access.offset)
+        if known in self._places:
+            return self._places[known]
         inner, last = self.innermost(), _last_moving(access.strides)
         strides = [self.stride(s, i in (inner, last)) for i, s in enumerate(access.strides)]
-        return ArrayRef(memory, [0] * len(strides), strides, self.offset(access.offset))
+        ref = ArrayRef(memory, [0] * len(strides), strides, self.offset(access.offset))
+        self._places[known] = ref
+        return ref
 
     def trips(self, loop: int) -> Index:
         """Return the extent of a loop."""
@@ -125,7 +134,8 @@ class PointMaker(KernelMaker):
         key = read_key(operand, space)
         loaded = env.get(key)
         if loaded is None:
-            loaded = env[key] = self.places[key].load(at)
+            ref = self.places[key]
+            loaded = env[key] = ref.memory.load(self.spot(ref, at, env))
         return loaded
 
     def pull(self, op: Op, at: Point, kept: bool) -> Value:
@@ -151,7 +161,14 @@ class PointMaker(KernelMaker):
 
     def store(self, arrays: Sequence[Array], at: Point, env: dict[Any, Value]) -> None:
         for array in arrays:
-            self.places[store_key(array)].store(at, env[array])
+            ref = self.places[store_key(array)]
+            ref.memory.store(self.spot(ref, at, env), env[array])
+
+    def spot(self, ref: ArrayRef, at: Point, env: dict[Any, Value]) -> Value:
+        """Return where an access is at a point: computed once for each of them."""
+        if ref not in env:
+            env[ref] = ref.linear(at)
+        return env[ref]
 
     def stored(self, ops: Sequence[Op]) -> list[Array]:
         made = {a for op in ops for a in op.outs}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from functrace.compiler.plan import Array, ArrayProgram, Group, OneKernel, Op, Read, squeeze
+from functrace.compiler.plan import Array, ArrayProgram, Group, OneKernel, Op, Read, Update, squeeze
 from functrace.core.aval import Shape
 from functrace.core.lowering import Elementwise, Host, Indexed, Library, Reduction
 
@@ -57,6 +57,8 @@ def _kind(op: Op) -> str:
         return "sequence" if isinstance(op.lowering, OneKernel) else "steps"
     if isinstance(op.lowering, Host):
         return "host"
+    if isinstance(op.lowering, Update):
+        return "update"
     return "library" if isinstance(op.lowering, Library) else "nest"
 
 
@@ -92,13 +94,25 @@ class _Fuser:
     def place_alone(self, op: Op) -> None:
         """Give an operation a group of its own; calls of Python keep their order."""
         if not has_host(op):
-            self.new_group(op, _kind(op), ())
+            g = self.new_group(op, _kind(op), ())
+            if isinstance(op.lowering, Update):
+                self.follow_readers(op, g)
             return
         g = self.new_group(op, _kind(op), ())
         if self.last_host is not None:
             self.groups[g].after = self.groups[self.last_host]
             self.depend(g, self.deps[self.last_host] | 1 << self.last_host)
         self.last_host = g
+
+    def follow_readers(self, op: Op, g: int) -> None:
+        """Let an update come after all that read the array so far: it may write over it then."""
+        old = op.operands[0]
+        if not isinstance(old, Read):
+            return
+        for other in range(g):
+            if self.alive[other] and old.array in self.arrays[other]:
+                self.hard[g] |= 1 << other
+                self.depend(g, self.deps[other] | 1 << other)
 
     # --- candidates ---
 

@@ -13,7 +13,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -33,6 +33,9 @@ from functrace.compiler.runtime.steps import (
 )
 from functrace.config import config
 from functrace.core.jaxpr import ClosedJaxpr
+
+if TYPE_CHECKING:
+    from functrace.compiler.pipeline import Compiled
 
 __all__ = ["KeptProgram", "compiled_program", "from_bytes", "to_bytes"]
 
@@ -59,6 +62,8 @@ class KeptProgram:
         return self.program(*args)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
         if self._full is None:
             self._full = compiler.pipeline.compile_jaxpr(self._closed, **self._options)
         return getattr(self._full, name)
@@ -71,12 +76,12 @@ class KeptProgram:
         return error
 
 
-def compiled_program(closed: ClosedJaxpr, name: str, threads: int | None) -> Any:
+def compiled_program(closed: ClosedJaxpr, name: str, threads: int | None) -> Compiled:
     """Return the program of a jaxpr: the one on disk, or else compiled, and kept for later.
 
     With checks on, or another backend than LLVM, it is always compiled.
     """
-    options = {"name": name, "threads": threads}
+    options: dict[str, Any] = {"name": name, "threads": threads}
     key = None if config.checks or config.backend != "llvm" else _key(closed)
     if key is None:
         return compiler.pipeline.compile_jaxpr(closed, **options)
@@ -87,7 +92,7 @@ def compiled_program(closed: ClosedJaxpr, name: str, threads: int | None) -> Any
         if config.log_compiles:
             took = time.perf_counter() - start
             print(f"functrace found {name or 'a program'} on disk: {took:.3f} s")
-        return program
+        return cast("Compiled", program)  # it answers all that a Compiled does
     before = build.cache_info()
     compiled = compiler.pipeline.compile_jaxpr(closed, **options)
     now = build.cache_info()

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from functrace.compiler.plan import Array, Body, Group, Op, Operand, Output, Read
+from functrace.compiler.in_place import chain
+from functrace.compiler.plan import Array, Body, Op, Operand, Output, Read
 from functrace.compiler.runtime.steps import Copy, Window
-from functrace.core.lowering import Branches, Indexed, Scan
+from functrace.core.lowering import Branches, Scan
 
-__all__ = ["Arena", "LoopPlan", "only_pointwise", "place_loop"]
+__all__ = ["Arena", "LoopPlan", "place_loop"]
 
 
 @dataclass(eq=False, slots=True)
@@ -137,9 +138,10 @@ class _LoopPlacer:
             assert isinstance(start, Read)
             self.plan.starts.append(Copy(place, slots[start.array], array.nbytes))
             self.plan.ends.append(Copy(slots[result], place, array.nbytes))
-            if not out.copy and _may_overwrite(body, out.array, array):
-                slots[out.array] = place
-                self.plan.in_place[out.array] = array
+            over = None if out.copy else chain(body, out.array, array)
+            if over is not None:
+                slots.update(dict.fromkeys(over, place))
+                self.plan.in_place.update(dict.fromkeys(over, array))
                 continue
             other = self.temporary(array.nbytes)
             self.plan.swaps.append((place, other))
@@ -187,22 +189,3 @@ class _LoopPlacer:
             self.body(body)
             most = max(most, self.top)
         self.top = most
-
-
-def _may_overwrite(body: Body, new: Array, old: Array) -> bool:
-    """Whether the group that makes an array is the last to read another, point by point."""
-    if new.nbytes != old.nbytes or new.dtype != old.dtype:
-        return False
-    maker = next(g for g in body.groups if new in g.stores)
-    readers = [g for g in body.groups if any(r.array is old for r in g.loads())]
-    if any(g.index > maker.index for g in readers):
-        return False
-    if maker not in readers:
-        return True
-    return maker.kind == "loop" and not maker.axes and only_pointwise(maker, old)
-
-
-def only_pointwise(group: Group, array: Array) -> bool:
-    """Whether a group reads an array only at the point that it computes."""
-    reads = [(op, r) for op in group.ops for r in op.reads if r.array is array]
-    return all(r.pointwise and not isinstance(op.lowering, Indexed) for op, r in reads)

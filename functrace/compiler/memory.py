@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.loop_memory import Arena, LoopPlan, only_pointwise, place_loop
+from functrace.compiler.in_place import may_overwrite, only_pointwise
+from functrace.compiler.loop_memory import Arena, LoopPlan, place_loop
 from functrace.compiler.plan import Array, ArrayProgram, Body, Group, Memory, Op
 from functrace.compiler.runtime.lapack import routine_plan
 from functrace.compiler.schedule import Schedule
-from functrace.core.lowering import Indexed, Nest, Routines
+from functrace.core.lowering import Nest, Routines
 
 __all__ = ["check_memory", "place_arrays"]
 
@@ -138,14 +139,14 @@ class _Placer:
 
     def overwritable(self, array: Array, group: Group, dying: list[Array]) -> Array | None:
         """Return a dying operand that is read only where ``array`` is written."""
-        if group.kind != "loop" or group.axes or array.nbytes < _IN_PLACE_BYTES:
+        if group.kind == "loop" and array.nbytes < _IN_PLACE_BYTES:
             return None
         for old in dying:
             # What a result lent its memory to isn't free to be passed on.
             lent = self.slots[old] not in self.blocks
             if lent or old.nbytes != array.nbytes or old.dtype != array.dtype:
                 continue
-            if only_pointwise(group, old):
+            if group.kind in ("loop", "update") and may_overwrite(group, array, old):
                 return old
         return None
 

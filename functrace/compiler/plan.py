@@ -9,6 +9,7 @@ other strides. A `Number` is a scalar constant of any shape. Everything is plain
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ __all__ = [
     "Output",
     "Plan",
     "Read",
+    "Update",
     "contiguous_strides",
     "squeeze",
 ]
@@ -167,6 +169,16 @@ class OneKernel:
     """The lowering of a loop or branch that becomes one kernel, bodies and all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Update:
+    """The lowering of what writes a few elements of its first operand's copy, or of itself.
+
+    ``rule`` is the ``update`` of the primitive's own lowering.
+    """
+
+    rule: Callable[..., Any]
+
+
 @dataclass(eq=False, slots=True)
 class Op:
     """An equation whose operands are reads. Copies that the compiler adds have no equation.
@@ -177,7 +189,7 @@ class Op:
 
     index: int
     name: str
-    lowering: Lowering | OneKernel
+    lowering: Lowering | OneKernel | Update
     operands: list[Operand]
     outs: list[Array]
     params: dict[str, Any]
@@ -269,8 +281,8 @@ class Group:
 
     Attributes:
         index: its number.
-        kind: "loop", "nest", "library" or "host"; "sequence", a loop or branch that is one kernel;
-            "steps", one whose bodies are steps of their own.
+        kind: "loop", "nest", "update", "library" or "host"; "sequence", a loop or branch that is
+            one kernel; "steps", one whose bodies are steps of their own.
         space: the extents that a loop group runs over, none of them 1.
         axes: which of them its folds reduce.
         body: operations at each point of the space.

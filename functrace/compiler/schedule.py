@@ -31,6 +31,8 @@ COLUMNS = 512
 #: The side of a tile, and the extents from which tiles are worth it: of the innermost loop, and
 #: of the one that it crosses.
 TILE, _TILED, _CROSSED = 32, 96, 5
+#: Maps of fewer points stay in the cache whichever way they go.
+_TILED_POINTS = 1 << 14
 #: A large fold to one result is cut in pieces of about this many elements.
 _BLOCK = 1 << 16
 #: A piece for one thread is worth about this many scalar operations.
@@ -202,7 +204,10 @@ def _ordered(
     inner = loops[best]
     rest = [x for i, x in enumerate(loops) if i != best]
     if not folds:
-        crossing = [x for x in rest if inner.extent >= _TILED and _crosses(x, inner, touched)]
+        large = math.prod(x.extent for x in loops) > _TILED_POINTS
+        crossing = [
+            x for x in rest if large and inner.extent >= _TILED and _crosses(x, inner, touched)
+        ]
         if crossing:
             most = max(crossing, key=lambda x: x.extent)
             rest = [x for x in rest if x is not most]

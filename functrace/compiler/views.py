@@ -23,6 +23,7 @@ from functrace.compiler.plan import (
     Operand,
     Output,
     Read,
+    Update,
     contiguous_strides,
 )
 from functrace.compiler.products import (
@@ -32,6 +33,7 @@ from functrace.compiler.products import (
     canonical_order,
     product_space,
 )
+from functrace.compiler.schedule import STATIC_EXTENT
 from functrace.compiler.sequential.fits import fits_one_kernel
 from functrace.compiler.structured import holds_jaxprs
 from functrace.core.aval import Shape
@@ -40,6 +42,7 @@ from functrace.core.lowering import (
     Barrier,
     Elementwise,
     Host,
+    Indexed,
     Library,
     Lowering,
     Nest,
@@ -52,6 +55,8 @@ from functrace.errors import MissingRuleError, compose
 
 __all__ = ["resolve_views"]
 
+#: Arrays from this size on are updated in place where that is possible.
+_LARGE = 4096
 #: Rows of up to so many elements share an array with others.
 _SHORT_ROW = 16
 
@@ -150,6 +155,9 @@ class _Resolver:
             elif self.in_kernel:
                 self.product(lowering, operands, eqn)
                 return
+        if isinstance(lowering, (Indexed, Nest)) and self.updates(lowering, eqn):
+            lowering = Update(lowering.update)  # type: ignore[arg-type]
+            operands[1:] = [self.in_memory(x) for x in operands[1:]]
         if isinstance(lowering, (Nest, Library, Routines, Host)):
             operands = [self.in_memory(x) for x in operands]
         if isinstance(lowering, (Host, Routines)):
@@ -164,6 +172,13 @@ class _Resolver:
         outs = self.add(eqn.primitive.name, lowering, operands, eqn)
         for var, out in zip(eqn.outvars, outs):
             self.env[var] = out.read()
+
+    def updates(self, lowering: Indexed | Nest, eqn: JaxprEqn) -> bool:
+        """Whether an operation is to write over its first operand, or a copy of it."""
+        out = eqn.outvars[0].aval
+        size = math.prod(out.shape)
+        large = size > STATIC_EXTENT if self.in_kernel else size * out.dtype.itemsize >= _LARGE
+        return lowering.update is not None and large
 
     # --- loops and branches ---
 
@@ -250,7 +265,7 @@ class _Resolver:
         self.env[out] = total.read()
 
     def add(
-        self, name: str, lowering: Lowering, operands: list[Operand], eqn: JaxprEqn
+        self, name: str, lowering: Lowering | Update, operands: list[Operand], eqn: JaxprEqn
     ) -> list[Array]:
         outs = [self.array(v.aval.shape, v.aval.dtype, "temporary") for v in eqn.outvars]
         params = eqn.params

@@ -22,7 +22,7 @@ from functrace.core.jaxpr import ClosedJaxpr, Jaxpr
 from functrace.core.trace import state
 from functrace.errors import compose
 from functrace.interpreters.staging import nearest_stager, same_bits, stage
-from functrace.source_info import describe_function
+from functrace.source_info import current_source, describe_function
 
 __all__ = [
     "Body",
@@ -150,7 +150,11 @@ def warn_that_python_runs(what: str, fun: Any, error: Exception) -> None:
         "functions of functrace.numpy and lax on the loop's values (lax.cond for a branch); or "
         "config.disable_jit = True, if Python is what you want.",
     )
-    warnings.warn(text, stacklevel=6)
+    source = current_source()
+    if source is None:
+        warnings.warn(text, stacklevel=2)
+    else:
+        warnings.warn_explicit(text, UserWarning, source.file, source.line)
 
 
 def number_or_array(value: Any) -> Any:

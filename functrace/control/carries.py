@@ -27,13 +27,19 @@ def gives_way(aval: ShapedArray, dtype: np.dtype[Any]) -> bool:
 
 
 class Carry:
-    """The carry of one loop: its structure, and the types its leaves have so far."""
+    """The carry of one loop: its structure, and the types its leaves have so far.
 
-    def __init__(self, what: str, fun: Any, treedef: Any, avals: Sequence[ShapedArray]) -> None:
+    ``counted`` loops carry a pair of a counter and the user's value; messages tell of the value.
+    """
+
+    def __init__(
+        self, what: str, fun: Any, treedef: Any, avals: Sequence[ShapedArray], counted: bool = False
+    ) -> None:
         self.what = what
         self.fun = fun
         self.treedef = treedef
         self.avals = list(avals)
+        self.counted = counted
 
     def check_structure(self, treedef: Any) -> None:
         """Raise unless the body returned a carry of the structure it was given."""
@@ -41,8 +47,8 @@ class Carry:
             raise StructureError(
                 compose(
                     f"{self.what} of {describe_function(self.fun)}: the body returned a carry of "
-                    f"structure {treedef}.",
-                    f"it was given one of structure {self.treedef}.",
+                    f"structure {self._shown(treedef)}.",
+                    f"it was given one of structure {self._shown(self.treedef)}.",
                     "return the same containers, keys and lengths as the initial value.",
                 )
             )
@@ -102,7 +108,11 @@ class Carry:
 
     def _place(self, i: int) -> str:
         example = tree.unflatten(self.treedef, range(self.treedef.num_leaves))
-        return f"carry{tree.keystr(tree.leaves_with_path(example)[i][0])}"
+        path = tree.leaves_with_path(example)[i][0]
+        return f"carry{tree.keystr(path[1:] if self.counted else path)}"
+
+    def _shown(self, treedef: Any) -> Any:
+        return treedef.children()[1] if self.counted else treedef
 
 
 def _name(dtype: np.dtype[Any]) -> str:

@@ -46,7 +46,7 @@ def write_module(
     """
     if path.suffix != ".py":
         raise ValueError(f"eject writes a Python module; {str(path)!r} doesn't end in .py")
-    parts = compiler.emit.eject.eject_program(compiled)
+    parts: Ejected = compiler.emit.eject.eject_program(compiled)
     text = _module(fun, compiled, parts, given, skipped, out_tree, path)
     if parts.constants:
         buffer = io.BytesIO()

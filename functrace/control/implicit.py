@@ -173,7 +173,7 @@ def custom_linear_solve(
         solve: ``solve(matvec, b)`` returns ``x`` with ``matvec(x) == b``.
         transpose_solve: ``transpose_solve(vecmat, b)`` solves with the transpose; reverse mode
             needs it, unless the matrix is symmetric.
-        symmetric: whether the matrix is its own transpose; then ``solve`` serves for both.
+        symmetric: whether the matrix is its own transpose; then ``solve`` can serve for both.
         has_aux: whether the solvers return ``(x, auxiliary data)``; these don't move.
 
     Example:
@@ -190,7 +190,7 @@ def custom_linear_solve(
     require_callable(solve, "custom_linear_solve: solve")
     if runs_as_python(state.trace):
         return solve(matvec, b)
-    if symmetric:
+    if symmetric and transpose_solve is None:
         transpose_solve = solve
     solver = _Solver(matvec, b, has_aux)
     outs = solver.bind(solve, transpose_solve, symmetric)

@@ -64,7 +64,7 @@ def _one_by_one(f: Callable[[Any], Any], xs: Any) -> Any:
     def step(_: Any, x: Any) -> Any:
         return (), f(x)
 
-    return run_scan("map", step, (), xs, None, False, 1)[1]
+    return run_scan("map", step, (), xs, None, False, 1, user_fun=f)[1]
 
 
 def vectorized(fun: Callable[..., Any]) -> Callable[..., Any]:

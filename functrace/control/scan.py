@@ -20,7 +20,7 @@ from functrace.control.carries import Carry, settle
 from functrace.control.checkpointed_scan import segmented
 from functrace.control.scan_in_python import scan_in_python
 from functrace.core.arguments import require_callable
-from functrace.core.aval import ShapedArray
+from functrace.core.aval import ShapedArray, is_array_like, typeof
 from functrace.core.trace import Tracer
 from functrace.errors import ConcretizationError, ShapeError, compose
 from functrace.ops.creation import convert_element_type
@@ -32,11 +32,14 @@ __all__ = ["Stepper", "scan"]
 class Stepper:
     """The body of one scan: how it is called, traced, and what it carries."""
 
-    def __init__(self, what: str, fun: Callable[..., Any], init: Leaves, xs: Leaves) -> None:
+    def __init__(
+        self, what: str, fun: Callable[..., Any], init: Leaves, xs: Leaves, user_fun: Any
+    ) -> None:
         self.what = what
         self.fun = fun
         self.xs = xs
-        self.carry = Carry(what, fun, init.treedef, init.avals)
+        counted = what == "fori_loop"
+        self.carry = Carry(what, user_fun, init.treedef, init.avals, counted)
 
     def __call__(self, leaves: Sequence[Any]) -> tuple[list[Any], Any]:
         """Call the user's function with flat leaves; return those of the carry, then of y."""
@@ -46,8 +49,8 @@ class Stepper:
         if not isinstance(out, (tuple, list)) or len(out) != 2:
             raise TypeError(
                 compose(
-                    f"{self.what} of {describe_function(self.fun)}: the body returned "
-                    f"{type(out).__name__}, not a pair.",
+                    f"{self.what} of {describe_function(self.carry.fun)}: the body returned "
+                    f"{_described(out)}, not a pair.",
                     "it returns (carry, y): the next carry, and what is stacked.",
                     "return carry, None if nothing is to be stacked.",
                 )
@@ -61,9 +64,13 @@ class Stepper:
 
         def once() -> Body:
             avals = [*self.carry.avals, *slices]
-            return trace_body(self.fun, kind, self, avals, f"the body of {self.what}")
+            return trace_body(self.carry.fun, kind, self, avals, f"the body of {self.what}")
 
         return settle(self.carry, once)
+
+
+def _described(value: Any) -> str:
+    return f"one array, {typeof(value)}" if is_array_like(value) else type(value).__name__
 
 
 @api_boundary
@@ -126,13 +133,27 @@ def run_scan(
     reverse: bool,
     unroll: int | bool,
     checkpoint: str | int | None = None,
+    user_fun: Any = None,
 ) -> tuple[Any, Any]:
-    """Run a scan; ``what`` names it in messages."""
+    """Run a scan.
+
+    Args:
+        what: the name of the user's function: scan, map, fori_loop.
+        f: the body, as of a scan.
+        init: the first carry.
+        xs: what is run over.
+        length: the number of steps, if it is known.
+        reverse: whether to run from the end.
+        unroll: how many steps may be taken at once.
+        checkpoint: what reverse mode keeps.
+        user_fun: the user's function, which all that ``f`` does depends on; ``f`` without it.
+    """
+    user_fun = f if user_fun is None else user_fun
     first = read_leaves(init, "init of scan")
     slices = read_leaves(xs, "xs of scan")
-    steps = _length(slices, length, f)
+    steps = _length(slices, length, user_fun)
     bind = segmented(checkpoint, steps)
-    stepper = Stepper(what, f, first, slices)
+    stepper = Stepper(what, f, first, slices, user_fun)
     if config.disable_jit and steps:
         return scan_in_python(stepper, first.values, slices.values, steps, reverse)
     try:
@@ -140,7 +161,7 @@ def run_scan(
     except ConcretizationError as error:
         if not can_run_as_python() or not steps:
             raise
-        warn_that_python_runs(what, f, error)
+        warn_that_python_runs(what, user_fun, error)
         return scan_in_python(stepper, first.values, slices.values, steps, reverse)
     carry = [convert_element_type(v, a.dtype) for v, a in zip(first.values, stepper.carry.avals)]
     outs = bind(

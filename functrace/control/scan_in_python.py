@@ -69,7 +69,7 @@ def scan_in_python(
     n = len(init)
     rows: list[list[Any]] = []
     y_tree: Any = None
-    where = f"an output of {describe_function(step.fun)}"
+    where = f"an output of {describe_function(step.carry.fun)}"
     for i in range(length - 1, -1, -1) if reverse else range(length):
         outs, y_tree = step([*carry.values, *(x[i] for x in xs)])
         carry.next(outs[:n])

@@ -24,7 +24,6 @@ from functrace.core.arguments import argument_leaf, require_callable
 from functrace.core.aval import typeof
 from functrace.core.trace import Tracer
 from functrace.errors import ConcretizationError, DTypeError, ShapeError, compose
-from functrace.ops.arithmetic import add
 from functrace.ops.creation import convert_element_type
 from functrace.ops.logical import lt
 from functrace.ops.promotion import promote_dtypes
@@ -36,11 +35,14 @@ __all__ = ["fori_loop", "staged_while", "while_loop"]
 class Looper:
     """Condition and body of one while loop: how they are called, traced, and what is carried."""
 
-    def __init__(self, what: str, cond_fun: Any, body_fun: Any, init: Leaves) -> None:
+    def __init__(
+        self, what: str, cond_fun: Any, body_fun: Any, init: Leaves, user_fun: Any = None
+    ) -> None:
         self.what = what
         self.cond_fun = cond_fun
         self.body_fun = body_fun
-        self.carry = Carry(what, body_fun, init.treedef, init.avals)
+        user_fun = body_fun if user_fun is None else user_fun
+        self.carry = Carry(what, user_fun, init.treedef, init.avals, what == "fori_loop")
 
     def step(self, leaves: Sequence[Any]) -> tuple[list[Any], Any]:
         """Call the body with flat leaves."""
@@ -74,7 +76,7 @@ class Looper:
 
         def body() -> Body:
             name = f"the body of {self.what}"
-            return trace_body(self.body_fun, kind, self.step, self.carry.avals, name)
+            return trace_body(self.carry.fun, kind, self.step, self.carry.avals, name)
 
         settled = settle(self.carry, body)
         name = f"the condition of {self.what}"
@@ -122,10 +124,10 @@ def while_loop(
     return run_while("while_loop", cond_fun, body_fun, init_val)
 
 
-def run_while(what: str, cond_fun: Any, body_fun: Any, init_val: Any) -> Any:
-    """Run a while loop; ``what`` names it in messages."""
+def run_while(what: str, cond_fun: Any, body_fun: Any, init_val: Any, user_fun: Any = None) -> Any:
+    """Run a while loop; ``what`` names it in messages, and ``user_fun`` its body."""
     init = read_leaves(init_val, f"the initial value of {what}")
-    looper = Looper(what, cond_fun, body_fun, init)
+    looper = Looper(what, cond_fun, body_fun, init, user_fun)
     if config.disable_jit:
         return looper.run_as_python(init.values)
     try:
@@ -133,8 +135,9 @@ def run_while(what: str, cond_fun: Any, body_fun: Any, init_val: Any) -> Any:
     except ConcretizationError as error:
         if not can_run_as_python():
             raise
-        warn_that_python_runs(what, body_fun, error)
-        return Looper(what, cond_fun, body_fun, init).run_as_python(init.values)
+        warn_that_python_runs(what, looper.carry.fun, error)
+        again = Looper(what, cond_fun, body_fun, init, user_fun)
+        return again.run_as_python(init.values)
 
 
 def staged_while(what: str, cond_fun: Any, body_fun: Any, init_val: Any) -> Any:
@@ -192,10 +195,12 @@ def fori_loop(
 
     def step(carry: Any, _: Any) -> Any:
         i, value = carry
-        return (add(i, 1), body_fun(i, value)), None
+        return (i + 1, body_fun(i, value)), None
 
+    unroll = 1 if unroll is None else unroll
+    carry = (start, init_val)
     (_, value), _ = run_scan(
-        "fori_loop", step, (start, init_val), None, steps, False, 1 if unroll is None else unroll
+        "fori_loop", step, carry, None, steps, False, unroll, user_fun=body_fun
     )
     return value
 
@@ -229,6 +234,6 @@ def _computed_bounds(lower: Any, upper: Any, body_fun: Any, init_val: Any) -> An
 
     def step(carry: Any) -> Any:
         i, value = carry
-        return add(i, 1), body_fun(i, value)
+        return i + 1, body_fun(i, value)
 
-    return run_while("fori_loop", goes_on, step, (lower, init_val))[1]
+    return run_while("fori_loop", goes_on, step, (lower, init_val), body_fun)[1]

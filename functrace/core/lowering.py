@@ -70,9 +70,12 @@ class Indexed:
     """Each element of the result computed from its index.
 
     ``pull(b, idx, operands, avals_in, aval_out, **params)``; ``operands[k](idx)`` reads.
+    ``update(b, ins, outs, avals_in, **params)`` is for a result that differs from the first operand
+    in a few places: it writes these, where ``outs[0]`` holds the operand's elements already.
     """
 
     pull: Callable[..., Any]
+    update: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,12 @@ class Nest:
     """An explicit loop nest: ``rule(b, ins, outs, scratch, avals_in, avals_out, **params)``.
 
     ``scratch(avals_in, **params)`` lists the ``(shape, dtype)`` of the temporaries it wants.
+    ``update`` is as of ``Indexed``.
     """
 
     rule: Callable[..., Any]
     scratch: Callable[..., Any] | None = None
+    update: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ Example:
 """
 
 from functrace.control.barrier import optimization_barrier as optimization_barrier
+from functrace.control.implicit import custom_linear_solve as custom_linear_solve
+from functrace.control.implicit import custom_root as custom_root
 from functrace.lax import linalg as linalg
 from functrace.lax.contractions import ConvDimensionNumbers as ConvDimensionNumbers
 from functrace.lax.contractions import batch_matmul as batch_matmul
@@ -217,6 +219,8 @@ __all__ = [
     "cummin",
     "cumprod",
     "cumsum",
+    "custom_linear_solve",
+    "custom_root",
     "digamma",
     "div",
     "dot",

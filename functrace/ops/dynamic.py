@@ -23,7 +23,7 @@ from functrace.ops.dimension_numbers import (
 from functrace.ops.indexing import gather_p
 from functrace.ops.joining import concatenate
 from functrace.ops.logical import lt, select
-from functrace.ops.nests import in_bounds
+from functrace.ops.nests import for_each, in_bounds
 from functrace.ops.scatter import scatter_p
 from functrace.ops.structural import lanes_first
 
@@ -260,7 +260,22 @@ def _dynamic_update_slice_pull(
     return b.cond(inside, lambda: [update(tuple(place))], lambda: [x(tuple(idx))])[0]
 
 
-dynamic_update_slice_p.def_lowering(Indexed(_dynamic_update_slice_pull))
+def _dynamic_update_slice_update(b: Any, ins: Any, outs: Any, avals_in: Any) -> None:
+    (_, update, *starts), (out,) = ins, outs
+    firsts = [
+        _start_in_kernel(b, start.load(()), n, size)
+        for start, n, size in zip(starts, out.shape, update.shape)
+    ]
+
+    def write(index: tuple[Any, ...]) -> None:
+        out.store([b.add(first, i) for first, i in zip(firsts, index)], update.load(index))
+
+    for_each(b, update.shape, write)
+
+
+dynamic_update_slice_p.def_lowering(
+    Indexed(_dynamic_update_slice_pull, _dynamic_update_slice_update)
+)
 
 
 def dynamic_update_slice(operand: Any, update: Any, start_indices: Sequence[Any]) -> Any:

@@ -368,12 +368,17 @@ def _batch_scatter(
 
 def _scatter_nest(combine: Callable[[Any, Any, Any], Any]) -> Nest:
     def rule(
+        b: Any, ins: Any, outs: Any, scratch: Any, avals_in: Any, avals_out: Any, **params: Any
+    ) -> None:
+        (x, _, _), (out,) = ins, outs
+        for_each(b, x.shape, lambda index: out.store(index, x.load(index)))
+        update(b, ins, outs, avals_in, **params)
+
+    def update(
         b: Any,
         ins: Any,
         outs: Any,
-        scratch: Any,
         avals_in: Any,
-        avals_out: Any,
         *,
         dimension_numbers: ScatterDimensionNumbers,
         mode: GatherScatterMode,
@@ -382,7 +387,6 @@ def _scatter_nest(combine: Callable[[Any, Any, Any], Any]) -> Nest:
         (x, indices, updates), (out,) = ins, outs
         ndim = len(updates.shape)
         w = Windows.of_scatter(dimension_numbers, x.ndim, avals_in[2].shape)
-        for_each(b, x.shape, lambda index: out.store(index, x.load(index)))
         batch_dims = w.batch_dims(ndim)
 
         def one_vector(batch: tuple[Any, ...]) -> None:
@@ -416,7 +420,7 @@ def _scatter_nest(combine: Callable[[Any, Any, Any], Any]) -> Nest:
 
         for_each(b, [updates.shape[d] for d in batch_dims], one_vector)
 
-    return Nest(rule)
+    return Nest(rule, update=update)
 
 
 def bind_scatter(

@@ -1,5 +1,5 @@
 """The parts of SciPy that can be traced."""
 
-from functrace.scipy import linalg, special
+from functrace.scipy import linalg, sparse, special
 
-__all__ = ["linalg", "special"]
+__all__ = ["linalg", "sparse", "special"]

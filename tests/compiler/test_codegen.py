@@ -282,7 +282,7 @@ def test_large_maps_are_split() -> None:
     assert plan.grain > 0
 
 
-@pytest.mark.parametrize("shape", [(100, 130), (3, 97, 128), (200, 2, 100)])
+@pytest.mark.parametrize("shape", [(130, 140), (3, 97, 128), (200, 2, 100), (3000, 7)])
 def test_tiles(shape: tuple[int, ...]) -> None:
     x = normal(*shape)
     last = len(shape) - 1

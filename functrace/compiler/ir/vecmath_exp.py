@@ -5,121 +5,141 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from functrace.compiler.ir.builder import Builder
-from functrace.compiler.ir.kernel import Scalar
-from functrace.compiler.ir.vecmath_expr import MAGIC, Expr, done, poly, real, sel
-from functrace.compiler.ir.vecmath_tables import EXP, EXP2, EXP2_LOW, EXP_LOW
+from functrace.compiler.ir.kernel import F32, Scalar
+from functrace.compiler.ir.vecmath_expr import (
+    Expr,
+    PerFormat,
+    clamp,
+    fast_two_sum,
+    nearest,
+    poly,
+    power_of_two,
+    sel,
+)
+from functrace.compiler.ir.vecmath_tables import EXP, EXP2
 
 _INV_LN2 = float.fromhex("0x1.71547652b82fep+0")
-# The high part has 32 bits, so that its product with an exponent is exact.
-_LN2_HIGH = float.fromhex("0x1.62e42fee00000p-1")
-_LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
-_BIAS = MAGIC + 1023.0
+# ln 2 as a sum of two: n times the first, taken from x in one fma, is exact.
+_LN2 = PerFormat("0x1.62e42fefa39efp-1", "0x1.62e430p-1")
+_LN2_REST = PerFormat("0x1.abc9e3b39803fp-56", "-0x1.05c610p-29")
+# Beyond these, e**x is 0 or inf whatever x.
+_LEAST = PerFormat(-746.0, -104.0)
+_MOST = PerFormat(710.0, 89.0)
+# Where e**-x no longer matters beside e**x.
+_LOPSIDED = PerFormat(22.0, 10.0)
 
 
 @dataclass(frozen=True)
 class Reduced:
-    """e**x = 2**n * (1 + p); `n` is an integer kept as a float."""
+    """e**x = 2**n (1 + r + q); `n` is an integer kept as a float, |q| is below r**2."""
 
     n: Expr
-    p: Expr
+    r: Expr
+    q: Expr
 
     def value(self, shift: float = 0.0) -> Expr:
         """e**x * 2**shift, with one rounding where it is subnormal."""
-        return scale((self.p + 1.0), self.n + shift if shift else self.n)
+        return stretch((self.r + self.q) + 1.0, self.n + shift if shift else self.n)
+
+    def less_one(self, unit: Expr, one: float) -> Expr:
+        """(e**x - 1) * one, to one last place, given `unit` = 2**n * one for n above -60."""
+        less = unit - one
+        high = unit.fma(self.r, less)
+        low = unit.fma(self.r, less - high)
+        return high + unit.fma(self.q, low)
 
 
-def power_of_two(n: Expr) -> Expr:
-    """2**n for integers -1022 <= n <= 1023."""
-    return (n + _BIAS).bits().shl(52).as_double()
+def stretch(x: Expr, n: Expr) -> Expr:
+    """x * 2**n, rounded once, for x near 1 and integers n, beyond the normal exponents too."""
+    low = n < 64.0 - x.format.bias
+    # Through a neighbour in range: up by 2**64 and back down, or down by 4 and up.
+    unit = power_of_two(n + sel(low, n.const(64.0), -2.0))
+    return x * unit * sel(low, n.const(2.0**-64), 4.0)
 
 
-def scale(x: Expr, n: Expr) -> Expr:
-    """x * 2**n for |n| up to twice the exponent range."""
-    half = (n * 0.5 + MAGIC) - MAGIC
-    return x * power_of_two(half) * power_of_two(n - half)
+def held(x: Expr) -> Expr:
+    """x where e**x changes with it."""
+    return clamp(x, _LEAST(x), _MOST(x))
 
 
-def clamp(x: Expr, low: float, high: float) -> Expr:
-    """x held in an interval; nan stays."""
-    x = sel(x > high, high, x)
-    return sel(x < low, low, x)
-
-
-def reduce(x: Expr, low: bool, tail: Expr | None = None) -> Reduced:
-    """The reduction of |x| < 2000 (+ a tail below its last place)."""
-    n = (x * _INV_LN2 + MAGIC) - MAGIC
-    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
+def reduce(x: Expr, tail: Expr | None = None) -> Reduced:
+    """The reduction of an x whose exponential has an exponent, plus a tail below its last place."""
+    magic = x.format.magic
+    n = x.fma(_INV_LN2, magic) - magic
+    first = n.fma(-_LN2(x), x)
+    r = n.fma(-_LN2_REST(x), first)
+    lost = n.fma(-_LN2_REST(x), first - r)
     if tail is not None:
-        r = r + tail
-    return Reduced(n, r + r * r * poly(r, EXP_LOW if low else EXP))
+        # Not small enough to be left out of the square.
+        r, lost = fast_two_sum(r, lost + tail)
+    return Reduced(n, r, (r * r).fma(poly(r, EXP), lost))
 
 
-def exp_of(x: Expr, low: bool) -> Expr:
+def exp_of(x: Expr) -> Expr:
     """e**x."""
-    return reduce(clamp(x, -746.0, 710.0), low).value()
-
-
-def expm1_of(x: Expr, low: bool) -> Expr:
-    """e**x - 1."""
-    part = reduce(clamp(x, -64.0, 710.0), low)
-    # Half of it first: 2**1024 is no number.
-    unit = power_of_two(part.n - 1.0)
-    wide = (unit * part.p + (unit - 0.5)) * 2.0
-    direct = sel(part.n.eq(0.0), part.p, wide)
-    return sel(abs(x) < 2.0**-54, x, direct)
+    return reduce(held(x)).value()
 
 
 def exp(b: Builder, v: Scalar) -> Scalar:
-    x, low = real(b, v)
-    return done(exp_of(x, low), low)
+    return exp_of(Expr(b, v)).v
+
+
+def exp2_of(x: Expr, narrow: bool = False) -> Expr:
+    """2**x for an x within the exponents; a float32 of a float64 if `narrow`."""
+    n = nearest(x)
+    r = x - n
+    if narrow:
+        n, r = n.cast(F32), r.cast(F32)
+    linear, *rest = EXP2(r)
+    return stretch(r.fma(linear, r * r * poly(r, rest)) + 1.0, n)
 
 
 def exp2(b: Builder, v: Scalar) -> Scalar:
-    x, low = real(b, v)
-    held = clamp(x, -1080.0, 1025.0)
-    n = (held + MAGIC) - MAGIC
-    r = held - n
-    return done(scale(r * poly(r, EXP2_LOW if low else EXP2) + 1.0, n), low)
+    x = Expr(b, v)
+    bias = x.format.bias
+    return exp2_of(clamp(x, -bias - x.format.fraction - 5.0, bias + 2.0)).v
 
 
 def expm1(b: Builder, v: Scalar) -> Scalar:
-    x, low = real(b, v)
-    return done(expm1_of(x, low), low)
+    x = Expr(b, v)
+    part = reduce(clamp(x, -64.0, _MOST(x)))
+    # Half of it first: 2**1024 is no number.
+    out = part.less_one(power_of_two(part.n - 1.0), 0.5) * 2.0
+    return sel(abs(x) < x.format.epsilon * 0.25, x, out).v
 
 
 def logistic(b: Builder, v: Scalar) -> Scalar:
     """1 / (1 + e**-x), from e**-|x| so that nothing overflows."""
-    x, low = real(b, v)
-    t = exp_of(-abs(x), low)
-    return done(sel(x < 0.0, t, 1.0) / (t + 1.0), low)
-
-
-def tanh_of(x: Expr, low: bool) -> Expr:
-    """t / (t + 2) or 1 - 2 / (t + 2) with t = e**(2|x|) - 1, whichever loses less."""
-    size = abs(x)
-    t = expm1_of(clamp(size, 0.0, 22.0) * 2.0, low)
-    large = size > 0.55
-    q = sel(large, 2.0, t) / (t + 2.0)
-    return sel(large, 1.0 - q, q).signed_as(x)
+    x = Expr(b, v)
+    t = exp_of(-abs(x))
+    return (sel(x < 0.0, t, 1.0) / (t + 1.0)).v
 
 
 def tanh(b: Builder, v: Scalar) -> Scalar:
-    x, low = real(b, v)
-    return done(tanh_of(x, low), low)
+    """t / (t + 2) or 1 - 2 / (t + 2) with t = e**(2|x|) - 1, whichever loses less."""
+    x = Expr(b, v)
+    size = abs(x)
+    part = reduce(clamp(size, 0.0, _LOPSIDED(x)) * 2.0)
+    unit = power_of_two(part.n)
+    t = unit.fma(part.r + part.q, unit - 1.0)
+    large = size > 0.55
+    q = sel(large, 2.0, t) / (t + 2.0)
+    return sel(large, 1.0 - q, q).signed_as(x).v
 
 
 def sinh(b: Builder, v: Scalar) -> Scalar:
-    x, low = real(b, v)
+    """(t + t / (t + 1)) / 2 with t = e**|x| - 1, or e**|x| / 2."""
+    x = Expr(b, v)
     size = abs(x)
-    part = reduce(clamp(size, 0.0, 712.0), low)
-    unit = power_of_two(clamp(part.n, -1.0, 60.0))
-    t = sel(part.n.eq(0.0), part.p, unit * part.p + (unit - 1.0))
-    t = sel(size < 2.0**-54, size, t)
+    far = size > _LOPSIDED(x)
+    part = reduce(clamp(size, 0.0, _MOST(x) + 1.0))
+    t = part.less_one(power_of_two(sel(far, 0.0, part.n)), 1.0)
     near = (t + t / (t + 1.0)) * 0.5
-    return done(sel(size < 22.0, near, part.value(-1.0)).signed_as(x), low)
+    near = sel(size < x.format.epsilon * 0.25, size, near)
+    return sel(far, part.value(-1.0), near).signed_as(x).v
 
 
 def cosh(b: Builder, v: Scalar) -> Scalar:
-    x, low = real(b, v)
-    half = reduce(clamp(abs(x), 0.0, 712.0), low).value(-1.0)
-    return done(half + 0.25 / half, low)
+    x = Expr(b, v)
+    half = reduce(clamp(abs(x), 0.0, _MOST(x) + 1.0)).value(-1.0)
+    return (half + 0.25 / half).v

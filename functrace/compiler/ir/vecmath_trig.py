@@ -1,8 +1,7 @@
 """sin, cos, tan and their inverses.
 
-Arguments up to 1.6 million are reduced here, in three exact steps and a tail; the few beyond take
-a branch to the C library, which LLVM turns into a masked call that is not made when no lane needs
-it.
+Arguments of usual size are reduced here, by pi/2 in three parts; the few beyond take a branch to
+the C library, which is a masked call that is not made when no lane needs it.
 """
 
 from __future__ import annotations
@@ -11,202 +10,158 @@ from dataclasses import dataclass
 
 from functrace.compiler.ir.builder import Builder
 from functrace.compiler.ir.kernel import F64, Scalar
-from functrace.compiler.ir.vecmath_expr import MAGIC, Expr, done, poly, real, sel
-from functrace.compiler.ir.vecmath_tables import ASIN, ASIN_LOW, ATAN, ATAN_LOW
+from functrace.compiler.ir.vecmath_expr import (
+    Expr,
+    PerFormat,
+    fast_two_sum,
+    horner,
+    poly,
+    sel,
+    two_prod,
+)
+from functrace.compiler.ir.vecmath_tables import ASIN, ATAN, COS, SIN
 
 _TWO_OVER_PI = float.fromhex("0x1.45f306dc9c883p-1")
-# pi/2 in three parts of 33 bits, each exact when multiplied by 20 bits, and a tail.
-_PIO2_1 = float.fromhex("0x1.921fb54400000p+0")
-_PIO2_2 = float.fromhex("0x1.0b4611a600000p-34")
-_PIO2_3 = float.fromhex("0x1.3198a2e000000p-69")
-_PIO2_TAIL = float.fromhex("0x1.b839a252049c1p-104")
-_LARGEST = 1.6e6
-_PIO4 = float.fromhex("0x1.921fb54442d18p-1")
-_PIO4_LOW = float.fromhex("0x1.1a62633145c07p-55")
-_TAN_PIO8 = float.fromhex("0x1.a827999fcef32p-2")
+# pi/2 as a sum of three.
+_PIO2_1 = PerFormat("0x1.921fb54442d18p+0", "0x1.921fb6p+0")
+_PIO2_2 = PerFormat("0x1.1a62633145c07p-54", "-0x1.777a5cp-25")
+_PIO2_3 = PerFormat("-0x1.f1976b7ed8fbcp-110", "-0x1.ee59dap-50")
+_LARGEST = PerFormat(2.0**30, 1e5)
+_PIO2 = _PIO2_1
+_PIO2_LOW = _PIO2_2
 _INF = float("inf")
-_SIN = tuple(
-    map(
-        float.fromhex,
-        (
-            "-0x1.5555555555549p-3",
-            "0x1.111111110f8a6p-7",
-            "-0x1.a01a019c161d5p-13",
-            "0x1.71de357b1fe7dp-19",
-            "-0x1.ae5e68a2b9cebp-26",
-            "0x1.5d93a5acfd57cp-33",
-        ),
-    )
-)
-_COS = tuple(
-    map(
-        float.fromhex,
-        (
-            "0x1.555555555554cp-5",
-            "-0x1.6c16c16c15177p-10",
-            "0x1.a01a019cb1590p-16",
-            "-0x1.27e4f809c52adp-22",
-            "0x1.1ee9ebdb4b1c4p-29",
-            "-0x1.8fae9be8838d4p-37",
-        ),
-    )
-)
 
 
 @dataclass(frozen=True)
 class _Angle:
-    """x = quarter * pi/2 + high + low; `quarter` is an int64 right in its low bits."""
+    """x = quarter * pi/2 + high + low; `quarter` is a word right in its low bits."""
 
     quarter: Expr
     high: Expr
     low: Expr
 
-    def sin(self) -> Expr:
+    def sin_and_cos(self) -> tuple[Expr, Expr]:
+        """Of the angle within its quarter."""
         x, y = self.high, self.low
         z = x * x
-        v = z * x
-        r = poly(z, _SIN[1:])
-        return x - ((z * (y * 0.5 - v * r) - y) - v * _SIN[0])
-
-    def cos(self) -> Expr:
-        x, y = self.high, self.low
-        z = x * x
-        r = z * poly(z, _COS)
-        half = z * 0.5
-        w = 1.0 - half
-        return w + (((1.0 - w) - half) + (z * r - x * y))
+        near = z.fma(-0.5, 1.0)
+        lost = z.fma(-0.5, 1.0 - near)
+        sine = x + (z * x).fma(poly(z, SIN), y * near)
+        cosine = near + (z * z).fma(poly(z, COS), x.fma(-y, lost))
+        return sine, cosine
 
 
 def _reduce(x: Expr) -> _Angle:
-    shifted = x * _TWO_OVER_PI + MAGIC
-    n = shifted - MAGIC
-    first = x - n * _PIO2_1
-    step = n * _PIO2_2
-    second = first - step
-    lost = (first - second) - step
-    step = n * _PIO2_3
-    third = second - step
-    lost = (((second - third) - step) + lost) - n * _PIO2_TAIL
-    high = third + lost
-    return _Angle(shifted.bits(), high, (third - high) + lost)
+    magic = x.format.magic
+    shifted = x.fma(_TWO_OVER_PI, magic)
+    n = shifted - magic
+    first = n.fma(-_PIO2_1(x), x)
+    step, rest = two_prod(n, n.const(_PIO2_2(x)))
+    second, lost = fast_two_sum(first, -step)
+    high, low = fast_two_sum(second, n.fma(-_PIO2_3(x), lost - rest))
+    return _Angle(shifted.bits(), high, low)
 
 
-def _with_library(b: Builder, x: Expr, fast: Expr, name: str) -> Expr:
+def _with_library(b: Builder, x: Expr, fast: Expr, name: str) -> Scalar:
     """`fast`, or the C library's result where |x| is large."""
-    large = abs(x) > _LARGEST
+    large = abs(x) > _LARGEST(x)
 
     def slow() -> list[Scalar]:
-        return [b._op("extern", F64, x.v, attr=name)]
+        return [b._cast(b._op("extern", F64, b._cast(x.v, F64), attr=name), x.v.dtype)]
 
     (out,) = b.cond(large.v, slow, lambda: [fast.v])
     assert isinstance(out, Scalar)
-    return Expr(b, out)
+    return out
 
 
-def _negate_if(x: Expr, bit: Expr) -> Expr:
-    """-x where bit 1 of `bit` is set, by its sign bit."""
-    return (x.bits() ^ (bit & 2).shl(62)).as_double()
+def _turned(x: Expr, quarter: Expr) -> Expr:
+    """-x in the third and fourth quarter, by its sign bit."""
+    return (x.bits() ^ (quarter & 2).shl(x.format.bits - 2)).as_float()
 
 
 def sin(b: Builder, v: Scalar) -> Scalar:
-    x, low = real(b, v)
+    x = Expr(b, v)
     a = _reduce(x)
-    odd = (a.quarter & 1).ne(0)
-    y = _negate_if(sel(odd, a.cos(), a.sin()), a.quarter)
-    y = sel(x.eq(0.0), x, y)
-    return done(_with_library(b, x, y, "sin"), low)
+    s, c = a.sin_and_cos()
+    y = _turned(sel((a.quarter & 1).ne(0), c, s), a.quarter)
+    return _with_library(b, x, sel(x.eq(0.0), x, y), "sin")
 
 
 def cos(b: Builder, v: Scalar) -> Scalar:
-    x, low = real(b, v)
+    x = Expr(b, v)
     a = _reduce(x)
-    odd = (a.quarter & 1).ne(0)
-    y = _negate_if(sel(odd, a.sin(), a.cos()), a.quarter + 1 - ((a.quarter + 1) & 1))
-    return done(_with_library(b, x, y, "cos"), low)
+    s, c = a.sin_and_cos()
+    y = _turned(sel((a.quarter & 1).ne(0), s, c), a.quarter + 1)
+    return _with_library(b, x, y, "cos")
 
 
 def tan(b: Builder, v: Scalar) -> Scalar:
-    x, low = real(b, v)
+    x = Expr(b, v)
     a = _reduce(x)
     odd = (a.quarter & 1).ne(0)
-    s, c = a.sin(), a.cos()
+    s, c = a.sin_and_cos()
     y = sel(odd, -c, s) / sel(odd, s, c)
-    y = sel(x.eq(0.0), x, y)
-    return done(_with_library(b, x, y, "tan"), low)
+    return _with_library(b, x, sel(x.eq(0.0), x, y), "tan")
 
 
 # ---- inverses ----------------------------------------------------------------------------------
 
 
-def _atan_ratio(num: Expr, den: Expr, low: bool) -> tuple[Expr, Expr]:
-    """atan(num / den) for 0 <= num <= den as (0 or 1) * pi/4 + a small angle; returns both."""
-    upper = num > den * _TAN_PIO8
-    t = sel(upper, num - den, num) / sel(upper, num + den, den)
+def _atan_small(t: Expr) -> Expr:
+    """atan(t) for 0 <= t <= 1."""
     z = t * t
-    angle = t + t * (z * poly(z, ATAN_LOW if low else ATAN))
-    return sel(upper, t * 0.0 + 1.0, 0.0), angle
+    # One chain: sums of the even and of the odd terms would cancel.
+    return (t * z).fma(horner(z, ATAN(z)), t)
 
 
-def _eighths(m: Expr, angle: Expr) -> Expr:
-    """m * pi/4 + angle for small integers m."""
-    return m * _PIO4 + (angle + m * _PIO4_LOW)
+def _from_quarter(angle: Expr) -> Expr:
+    """pi/2 - angle."""
+    return _PIO2(angle) - (angle - _PIO2_LOW(angle))
 
 
 def atan(b: Builder, v: Scalar) -> Scalar:
-    x, low = real(b, v)
+    x = Expr(b, v)
     size = abs(x)
     large = size > 1.0
-    one = size * 0.0 + 1.0
-    num, den = sel(large, one, size), sel(large, size, one)
-    m, angle = _atan_ratio(sel(size.eq(_INF), 0.0, num), sel(size.eq(_INF), 1.0, den), low)
-    angle = sel(large, -angle, angle)
-    y = _eighths(sel(large, 2.0 - m, m), angle)
-    return done(y.signed_as(x), low)
+    angle = _atan_small(sel(large, 1.0 / size, size))
+    return sel(large, _from_quarter(angle), angle).signed_as(x).v
 
 
 def atan2(b: Builder, v: Scalar, w: Scalar) -> Scalar:
-    y, low = real(b, v)
-    x, _ = real(b, w)
+    y, x = Expr(b, v), Expr(b, w)
     ay, ax = abs(y), abs(x)
     swap = ay > ax
     num, den = sel(swap, ax, ay), sel(swap, ay, ax)
     # Two infinities or two zeros: the angles of the diagonal and of the axis.
-    both = num.eq(_INF)
-    num = sel(both, 1.0, sel(den.eq(_INF), 0.0, num))
-    den = sel(both | den.eq(_INF) | den.eq(0.0), 1.0, den)
-    factor = sel(den > 2.0**1000, 2.0**-60, sel(den < 2.0**-900, 2.0**60, den * 0.0 + 1.0))
-    m, angle = _atan_ratio(num * factor, den * factor, low)
-    m, angle = sel(swap, 2.0 - m, m), sel(swap, -angle, angle)
-    back = x.bits() < 0
-    m, angle = sel(back, 4.0 - m, m), sel(back, -angle, angle)
-    out = _eighths(m, angle).signed_as(y)
-    return done(sel(x.ne(x) | y.ne(y), x + y, out), low)
+    t = sel(num.eq(den) & den.ne(0.0), 1.0, num / sel(den.eq(0.0), 1.0, den))
+    angle = _atan_small(t)
+    angle = sel(swap, _from_quarter(angle), angle)
+    back = _PIO2(x) * 2.0 - (angle - _PIO2_LOW(x) * 2.0)
+    out = sel(x.negative(), back, angle).signed_as(y)
+    return sel(x.ne(x) | y.ne(y), x + y, out).v
 
 
-def _asin_series(z: Expr, low: bool) -> Expr:
-    return z * poly(z, ASIN_LOW if low else ASIN)
-
-
-def asin(b: Builder, v: Scalar) -> Scalar:
-    x, low = real(b, v)
+def _asin_parts(x: Expr) -> tuple[Expr, Expr, Expr]:
+    """Whether |x| > 1/2, a t, and asin(t) - t: asin |x| is asin(t), or else pi/2 - 2 asin(t)."""
     size = abs(x)
     far = size > 0.5
     z = sel(far, (1.0 - size) * 0.5, size * size)
     t = sel(far, z.sqrt(), size)
-    part = t + t * _asin_series(z, low)
-    out = _PIO4 * 2.0 - (part * 2.0 - _PIO4_LOW * 2.0)
-    out = sel(far, out, part)
-    return done(out.signed_as(x), low)
+    return far, t, t * (z * poly(z, ASIN))
+
+
+def asin(b: Builder, v: Scalar) -> Scalar:
+    x = Expr(b, v)
+    far, t, rest = _asin_parts(x)
+    high = _PIO2(x) - t * 2.0
+    return sel(far, high - (rest * 2.0 - _PIO2_LOW(x)), t + rest).signed_as(x).v
 
 
 def acos(b: Builder, v: Scalar) -> Scalar:
-    x, low = real(b, v)
-    size = abs(x)
-    far = size > 0.5
-    z = sel(far, (1.0 - size) * 0.5, size * size)
-    t = sel(far, z.sqrt(), x)
-    tail = t * _asin_series(z, low)
-    near = _PIO4 * 2.0 - (t - (_PIO4_LOW * 2.0 - tail))
-    twice = (t + tail) * 2.0
-    back = _PIO4 * 4.0 - (twice - _PIO4_LOW * 4.0)
-    return done(sel(far, sel(x < 0.0, back, twice), near), low)
+    x = Expr(b, v)
+    far, t, rest = _asin_parts(x)
+    t, rest = sel(far, t, t.signed_as(x)), sel(far, rest, rest.signed_as(x))
+    near = _PIO2(x) - (t - (_PIO2_LOW(x) - rest))
+    twice = (t + rest) * 2.0
+    back = _PIO2(x) * 2.0 - (twice - _PIO2_LOW(x) * 2.0)
+    return sel(far, sel(x < 0.0, back, twice), near).v

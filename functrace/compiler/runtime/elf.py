@@ -152,7 +152,8 @@ class _Link:
 
     def place_stubs(self) -> None:
         """Make room for what leads outside: a word per symbol, and a stub per function called."""
-        called, held = {}, {}
+        called: dict[str, None] = {}
+        held: dict[_Symbol, None] = {}
         for _, _, kind, symbol, _ in self.object.relocations():
             if kind == _CALL and symbol.section == _UNDEFINED:
                 called[symbol.name] = held[symbol] = None

@@ -1,0 +1,3 @@
+"""functrace.scipy.sparse: iterative solvers of linear systems, under ``linalg``."""
+
+from functrace.scipy.sparse import linalg as linalg
