@@ -55,16 +55,18 @@ def options_of(args: argparse.Namespace) -> Options:
 
 def run(groups: list[str], options: Options, path: str) -> bool:
     """Run, print and keep the groups; whether every result was right."""
-    right = True
+    right, facts = True, report.about()
     for group in groups:
         module = importlib.import_module(f"benchmarks.groups.{group}")
         print(f"{group}: {module.TITLE}", flush=True)
-        rows: list[Row] = run_group(group, options)
+        rows: list[Row] = []
+        for row in run_group(group, options):
+            rows.append(row)
+            if path:
+                report.save(path, {group: rows}, facts)
         if rows:
             print("\n" + report.plain(rows, module.TITLE, module.GOALS), end="\n\n", flush=True)
         right = right and not any(row.failures for row in rows)
-        if path:
-            report.save(path, {group: rows}, report.about())
     return right
 
 

@@ -58,6 +58,14 @@ class Row:
         ours, theirs = self.medians.get(OURS), self.medians.get(peer)
         return None if ours is None or theirs is None else ours / theirs
 
+    def ratios_text(self) -> str:
+        """Ratios of the medians; in brackets of the minima, which other work disturbs least."""
+        return "  ".join(
+            f"/ {peer} {ratio:.2f} ({self.minima[OURS] / self.minima[peer]:.2f})"
+            for peer in self.medians
+            if peer != OURS and (ratio := self.ratio(peer)) is not None
+        )
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"noisy": self.noisy()}
 
@@ -180,19 +188,12 @@ def run_cases(group: str, cases: Sequence[Case], options: Options) -> Iterator[R
             children.close()
 
 
-def run_group(group: str, options: Options) -> list[Row]:
+def run_group(group: str, options: Options) -> Iterator[Row]:
     """Run a group of cases, or a group that measures in its own way (it has ``run``)."""
     module = importlib.import_module(f"benchmarks.groups.{group}")
-    found = module.run(options) if hasattr(module, "run") else None
-    rows = []
-    for row in found if found is not None else run_cases(group, module.CASES, options):
-        rows.append(row)
-        ratios = "  ".join(
-            f"/ {peer} {ratio:.2f} ({row.minima[OURS] / row.minima[peer]:.2f})"
-            for peer in row.medians
-            if peer != OURS and (ratio := row.ratio(peer)) is not None
-        )
-        print(f"  {row.name}: {ratios}", flush=True)
+    own = getattr(module, "run", None)
+    for row in own(options) if own else run_cases(group, module.CASES, options):
+        print(f"  {row.name}: {row.ratios_text()}", flush=True)
         for name, failure in row.failures.items():
             print(f"  !! {name} FAILED on {row.name}: {failure}", file=sys.stderr, flush=True)
-    return rows
+        yield row

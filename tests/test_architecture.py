@@ -108,7 +108,8 @@ def test_importing_functrace_imports_no_compiler_library() -> None:
 PUBLIC = [
     "functrace", "functrace.numpy", "functrace.numpy.linalg", "functrace.lax",
     "functrace.lax.linalg", "functrace.nn", "functrace.nn.initializers", "functrace.random",
-    "functrace.scipy.special", "functrace.scipy.linalg", "functrace.tree",
+    "functrace.scipy.special", "functrace.scipy.linalg", "functrace.scipy.sparse.linalg",
+    "functrace.ad_checkpoint", "functrace.control.checkpoint_policies", "functrace.tree",
     "functrace.tree_util", "functrace.test_util", "functrace.errors", "functrace.debug",
 ]  # fmt: skip
 

@@ -98,7 +98,9 @@ def run_fori(s: Any, v: Any, steps: int, node: Any) -> State:
 
 def run_computed(s: Any, v: Any, node: Any) -> State:
     steps = np.floor(np.abs(3.0 * s)).astype(np.int64) % 4
-    return lax.fori_loop(0, steps, lambda i, c: bounded(*run(node, c[0] + 0.1 * i * s, c[1])), (s, v))
+    return lax.fori_loop(
+        0, steps, lambda i, c: bounded(*run(node, c[0] + 0.1 * i * s, c[1])), (s, v)
+    )
 
 
 def run_while(s: Any, v: Any, steps: int, node: Any) -> State:
@@ -198,7 +200,9 @@ def test_derivatives_agree(node: Any) -> None:
     _, hvp = ft.jvp(ft.grad(loss, (0, 1)), (s, v), (t, u))
     other = ft.grad(lambda s, v: ft.jvp(loss, (s, v), (t, u))[1], (0, 1))(s, v)
     close(hvp, other, "forward over reverse against reverse over forward", 1e-7)
-    twice = ft.grad(lambda s, v: np.sum(ft.grad(loss, 1)(s, v) * u) + t * ft.grad(loss)(s, v), (0, 1))
+    twice = ft.grad(
+        lambda s, v: np.sum(ft.grad(loss, 1)(s, v) * u) + t * ft.grad(loss)(s, v), (0, 1)
+    )
     close(twice(s, v), hvp, "reverse over reverse", 1e-7)
 
 

@@ -1,4 +1,4 @@
-"""Twenty programs in the style of JAX's tutorials give JAX's numbers; transformed, their own.
+"""Programs in the style of JAX's tutorials give JAX's numbers; transformed, their own.
 
 ``tests/programs/expected.json`` holds what the same files return under the real JAX in float64
 (see ``make_expected.py`` there).
@@ -65,7 +65,7 @@ def _array_differences(got: Any, want: dict[str, Any], path: str) -> list[str]:
 
 def test_there_is_a_result_for_each_program() -> None:
     assert set(MAKER.PROGRAMS) == set(EXPECTED)
-    assert len(EXPECTED) == 20
+    assert len(EXPECTED) >= 20
 
 
 @pytest.mark.parametrize("name", MAKER.PROGRAMS)

@@ -8,5 +8,9 @@ NAMES = (
     "limits",
     "products",
     "gaussian",
+    "graphs",
     "training",
+    "compile",
+    "memory",
+    "sequential",
 )

@@ -11,8 +11,10 @@ from functrace.compiler.plan import ArrayProgram, Body, Group
 from functrace.compiler.recompute import recompute_cheap
 from functrace.compiler.rows import merge_rows
 from functrace.compiler.schedule import TINY, Schedule, schedule
+from functrace.compiler.sequential.fits import stays_in_place
+from functrace.core.jaxpr import JaxprEqn
 
-__all__ = ["bodies_of", "grouped", "scheduled"]
+__all__ = ["bodies_of", "grouped", "not_in_place", "scheduled"]
 
 
 def grouped(program: ArrayProgram) -> list[Group]:
@@ -21,6 +23,18 @@ def grouped(program: ArrayProgram) -> list[Group]:
     for body in bodies_of(groups):
         body.groups = grouped(body.program)
     return groups
+
+
+def not_in_place(groups: list[Group]) -> list[JaxprEqn]:
+    """Return the loops that would be kernels but would have to copy large arrays in each round."""
+    found: list[JaxprEqn] = []
+    for group in groups:
+        for op in group.ops:
+            if group.kind == "sequence" and op.eqn is not None and not stays_in_place(op):
+                found.append(op.eqn)
+            elif group.kind == "steps":
+                found += [eqn for body in op.bodies for eqn in not_in_place(body.groups)]
+    return found
 
 
 def scheduled(groups: list[Group]) -> dict[int, Schedule]:

@@ -16,15 +16,19 @@ from functrace.compiler.plan import (
     Array,
     Group,
     Memory,
+    Number,
     Op,
     Operand,
     Read,
+    Update,
     contiguous_strides,
 )
 from functrace.compiler.runtime.lapack import call_step, routine_plan
 from functrace.compiler.runtime.numpy_rows import row_step
 from functrace.compiler.runtime.steps import HostCall, SlotView, Step
+from functrace.compiler.schedule import piece_of
 from functrace.core.lowering import Call, Elementwise, Nest, RowRoutine
+from functrace.ops.nests import for_each
 
 __all__ = [
     "KernelMaker",
@@ -34,7 +38,12 @@ __all__ = [
     "op_cost",
     "routine_steps",
     "rule_cost",
+    "update_kernel",
 ]
+
+
+#: Elements so far apart are read and written together, as vectors that are then taken apart.
+MOST_STATIC_STRIDE = 4
 
 
 @dataclass(eq=False, slots=True)
@@ -95,8 +104,8 @@ class KernelMaker:
         return n if n <= most_static else self.number(n)
 
     def stride(self, stride: int, innermost: bool) -> Index:
-        """Return a stride; 0, and 1 in the innermost loop, are known to the kernel."""
-        if stride == 0 or (innermost and stride == 1):
+        """Return a stride; 0, and small ones where memory is run along, are known to the kernel."""
+        if stride == 0 or (innermost and stride == 1) or 2 <= stride <= MOST_STATIC_STRIDE:
             return stride
         return self.number(stride)
 
@@ -141,9 +150,14 @@ def nest_kernel(group: Group, memory: Memory) -> StepCode:
     rule = op.lowering
     assert isinstance(rule, Nest)
     maker = KernelMaker(group, memory)
+    extent, grain = 1, 0
+    if rule.split is not None:
+        extent, work = rule.split(op.avals_in, op.avals_out, **op.params)
+        grain = piece_of(extent, work)
+        maker.b.shared = True
     rule.rule(maker.b, *_nest_arrays(maker, op), op.avals_in, op.avals_out, **op.params)
     maker.note_sites(op)
-    return maker.finish()
+    return maker.finish(extent, grain)
 
 
 def update_kernel(group: Group, memory: Memory) -> StepCode:

@@ -78,9 +78,13 @@ class FoldMaker(MapMaker):
 
         self.nest(0, kept, (), row)
 
+    def along(self) -> int:
+        """Return which loop lines are folded along."""
+        return len(self.plan.loops) - 1
+
     def fold(self, level: int, at: Point, accs: Sequence[Value] | None) -> list[Value]:
         """Fold the loops from ``level`` on, onto ``accs`` if there are any."""
-        if level == len(self.plan.loops) - 1:
+        if level == self.along():
             return self.innermost_fold(at, accs)
         start = self.identities() if accs is None else accs
         return self.b.fold(
@@ -133,8 +137,8 @@ class FoldMaker(MapMaker):
         count: Index | None = None,
     ) -> list[Value]:
         """Fold the innermost loop, or ``count`` of its elements from ``first`` on."""
-        b, loop = self.b, self.plan.loops[-1]
-        n = self.trips(len(self.plan.loops) - 1) if count is None else count
+        b, loop = self.b, self.plan.loops[self.along()]
+        n = self.trips(self.along()) if count is None else count
         if loop.static:
             result = self.identities() if accs is None else list(accs)
             for i in range(loop.extent):
@@ -204,7 +208,7 @@ class FoldMaker(MapMaker):
         """Emit folds over outer loops for a block of columns at a time."""
         inner = self.innermost()
         loop, b = self.plan.loops[inner], self.b
-        accs = [b.alloca(op.outs[0].dtype, COLUMNS) for op in self.part.folds]
+        accs = [b.alloca(start.dtype, COLUMNS) for start in self.identities()]
         n = b._index(self.trips(inner))
         self.lines = self.local_lines() if self.part_cost > LIGHT and not loop.static else {}
 
@@ -248,7 +252,7 @@ class FoldMaker(MapMaker):
         each(lambda j: self.epilogue((*at, b.add(base, j)), [a.load(j) for a in accs]), light)
 
     def reduced_nest(self, level: int, at: Point, body: Callable[[Point], None]) -> None:
-        if level == len(self.plan.loops):
+        if level > self.along():
             body(at)
             return
         trips = self.trips(level)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functrace.compiler.codegen import StepCode
-from functrace.compiler.codegen_rows import RowMaker
+from functrace.compiler.codegen_bundles import BundleMaker
 from functrace.compiler.plan import Group, Memory
 from functrace.compiler.schedule import (
     Schedule,
@@ -15,12 +15,16 @@ __all__ = ["loop_kernels"]
 def loop_kernels(group: Group, plan: Schedule, memory: Memory) -> list[StepCode]:
     """Return the steps of a loop group: one, or two for a large fold."""
     if plan.style == "blocks":
-        first, last = (RowMaker(group, plan, memory) for _ in range(2))
+        first, last = (BundleMaker(group, plan, memory) for _ in range(2))
         first.blocks()
         last.blocks_end()
         return [first.finish(plan.extent, plan.grain), last.finish()]
-    maker = RowMaker(group, plan, memory)
-    {"map": maker.map, "tiles": maker.tiles, "rows": maker.rows, "columns": maker.columns}[
-        plan.style
-    ]()
+    maker = BundleMaker(group, plan, memory)
+    styles = {
+        "map": maker.map,
+        "tiles": maker.tiles,
+        "rows": maker.rows,
+        "columns": maker.columns,
+    }
+    styles[plan.style]()
     return [maker.finish(plan.extent, plan.grain)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from functrace.compiler.codegen import KernelMaker, op_cost
+from functrace.compiler.codegen_literals import literals
 from functrace.compiler.ir.builder import ArrayRef, Builder, Index
 from functrace.compiler.ir.kernel import I64, Value
 from functrace.compiler.plan import Array, Group, Memory, Number, Op, Operand, Read
@@ -47,9 +49,12 @@ def _last_moving(strides: Sequence[int]) -> int:
 class PointMaker(KernelMaker):
     """A kernel of a loop group, and its accesses as arrays indexed by the loops."""
 
+    literals: Mapping[Number, Value] = MappingProxyType({})
+
     def __init__(self, group: Group, plan: Schedule, memory: Memory) -> None:
         super().__init__(group, memory)
         self.look_around(plan)
+        self.literals = literals(self, group)
 
     def look_around(self, plan: Schedule) -> None:
         """Find everything the group reads and writes."""
@@ -127,7 +132,8 @@ class PointMaker(KernelMaker):
         self, operand: Operand, space: tuple[int, ...], at: Point, env: dict[Any, Value]
     ) -> Value:
         if isinstance(operand, Number):
-            return self.b.const(operand.value, operand.dtype)
+            read = self.literals.get(operand)
+            return self.b.const(operand.value, operand.dtype) if read is None else read
         made = env.get(operand.array)
         if made is not None:
             return made

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from functrace.compiler.codegen import StepCode, host_step, nest_kernel, routine_steps
+from functrace.compiler.codegen import (
+    StepCode,
+    host_step,
+    nest_kernel,
+    routine_steps,
+    update_kernel,
+)
 from functrace.compiler.codegen_loops import loop_kernels
 from functrace.compiler.library import library_step
 from functrace.compiler.loop_memory import LoopPlan
@@ -53,6 +59,8 @@ def step_codes(groups: list[Group], schedules: dict[int, Schedule], memory: Memo
             codes.append(host_step(group, memory))
         elif group.kind == "sequence":
             codes.append(sequential_kernel(group, memory))
+        elif group.kind == "update":
+            codes.append(update_kernel(group, memory))
         elif group.kind == "steps":
             codes += _nested_codes(group, memory)
         elif isinstance(group.body[0].lowering, Routines):

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.bodies import grouped, scheduled
+from functrace.compiler.bodies import grouped, not_in_place, scheduled
 from functrace.compiler.codegen import StepCode
 from functrace.compiler.costs import Work, group_work, kernel_work
 from functrace.compiler.emit.emit_llvm import kernel_module
@@ -90,6 +90,10 @@ def _views(c: Compilation) -> None:
 
 def _fuse(c: Compilation) -> None:
     c.groups = grouped(c.arrays)
+    refused = not_in_place(c.groups)
+    if refused:
+        c.arrays = resolve_views(c.simplified, frozenset(refused))
+        c.groups = grouped(c.arrays)
 
 
 def _schedule(c: Compilation) -> None:

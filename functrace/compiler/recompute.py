@@ -7,7 +7,7 @@ reading it back costs more than computing it a second time from what is in memor
 from __future__ import annotations
 
 from functrace.compiler.codegen import op_cost
-from functrace.compiler.plan import Array, ArrayProgram, Group, Op, Read, squeeze
+from functrace.compiler.plan import Array, ArrayProgram, Group, Op, Operand, Read, squeeze
 from functrace.core.lowering import Elementwise
 
 __all__ = ["recompute_cheap"]
@@ -18,6 +18,9 @@ _MOST_COPIES = 4
 _WORTH_BYTES = 1 << 15
 #: An operand that isn't in memory yet may be stored instead when it is so many times smaller.
 _SMALLER = 4
+
+#: Several operations are computed again only for what no cache holds, and when they cost this much.
+_CHAIN_BYTES, _CHAIN_COST = 1 << 20, 6
 
 Reader = tuple[Group, Op, int]
 
@@ -35,12 +38,14 @@ def recompute_cheap(program: ArrayProgram, groups: list[Group]) -> list[Group]:
     count = 1 + max((a.index for g in groups for op in g.ops for a in op.outs), default=0)
     for group in groups:
         for op in list(group.body) if group.kind == "loop" else ():
-            if op.outs[0] in outputs or not _is_cheap(group, op, stored):
+            if op.outs[0] in outputs:
                 continue
+            chain = [op] if _is_cheap(group, op, stored) else _chain(group, op, stored)
             outside = [r for r in readers.get(op.outs[0], []) if r[0] is not group]
             targets = {id(r[0]) for r in outside}
-            if len(targets) <= _MOST_COPIES and all(_takes(r, group) for r in outside):
-                count = _move(group, op, outside, readers, stored, count)
+            few = len(targets) <= _MOST_COPIES
+            if chain and few and all(_takes(r, group) for r in outside):
+                count = _move(group, chain, outside, readers, stored, count)
     kept = [group for group in groups if group.ops]
     for number, group in enumerate(kept):
         group.index = number
@@ -61,6 +66,36 @@ def _is_cheap(group: Group, op: Op, stored: set[Array]) -> bool:
     return sum(a.nbytes for a in arrays) <= out.nbytes
 
 
+def _chain(group: Group, last: Op, stored: set[Array]) -> list[Op]:
+    """Return the operations of a group that make an array out of less memory than its own.
+
+    None if they cost more than storing and reading it.
+    """
+    out = last.outs[0]
+    if out not in stored or out.nbytes < _CHAIN_BYTES:
+        return []
+    makers = {op.outs[0]: op for op in group.body}
+    found: dict[int, Op] = {}
+    leaves: set[Array] = set()
+    left = [last]
+    while left:
+        op = left.pop()
+        if id(op) in found:
+            continue
+        found[id(op)] = op
+        if not isinstance(op.lowering, Elementwise) or len(found) > _CHAIN_COST:
+            return []
+        for read in op.reads:
+            if read.array in makers and read.array not in stored:
+                left.append(makers[read.array])
+            else:
+                leaves.add(read.array)
+    chain = sorted(found.values(), key=lambda op: op.index)
+    if sum(map(op_cost, chain)) > _CHAIN_COST:
+        return []
+    return chain if sum(a.nbytes for a in leaves) * 2 <= out.nbytes else []
+
+
 def _takes(reader: Reader, group: Group) -> bool:
     """Whether a reader in another group can have the operation in its own body."""
     other, op, k = reader
@@ -74,36 +109,55 @@ def _takes(reader: Reader, group: Group) -> bool:
 
 def _move(
     group: Group,
-    op: Op,
+    chain: list[Op],
     outside: list[Reader],
     readers: dict[Array, list[Reader]],
     stored: set[Array],
     count: int,
 ) -> int:
-    """Copy an operation into the groups that read it; return the next array's number."""
-    (out,) = op.outs
+    """Copy operations to the groups that read the last of them; return the next array's number."""
+    (out,) = chain[-1].outs
     copies: dict[int, Array] = {}
     for other, reader, k in outside:
         if id(other) not in copies:
-            copy = Array(count, out.shape, out.dtype, "temporary")
-            count += 1
-            clone = Op(op.index, op.name, op.lowering, list(op.operands), [copy], op.params, op.eqn)
-            other.body.append(clone)
-            other.body.sort(key=lambda x: x.index)
-            copies[id(other)] = copy
-            for j, operand in enumerate(clone.operands):
-                if isinstance(operand, Read):
-                    readers[operand.array].append((other, clone, j))
+            copies[id(other)] = _clone(chain, other, readers, count)
+            count += len(chain)
         old = reader.operands[k]
         assert isinstance(old, Read)
-        reader.operands[k] = Read(copies[id(other)], old.shape, old.strides, old.offset)
+        copy = copies[id(other)]
+        reader.operands[k] = Read(copy, old.shape, old.strides, old.offset)
+        readers.setdefault(copy, []).append((other, reader, k))
     stored.discard(out)
     group.stores.remove(out)
-    for read in op.reads:
+    made = {op.outs[0] for op in chain}
+    for read in (read for op in chain for read in op.reads if read.array not in made):
         if read.array.kind == "temporary" and read.array not in stored:
             stored.add(read.array)
             group.stores.append(read.array)
-    inside = [r for r in readers.get(out, []) if r[0] is group]
-    if not inside:
-        group.body.remove(op)
+    for op in reversed(chain):
+        # Whoever read it elsewhere has a copy now.
+        inside = [r for r in readers.get(op.outs[0], []) if r[0] is group and r[1] in group.ops]
+        if not inside and op.outs[0] not in stored:
+            group.body.remove(op)
     return count
+
+
+def _clone(chain: list[Op], other: Group, readers: dict[Array, list[Reader]], count: int) -> Array:
+    """Put copies of operations into a group; return what the last of them makes."""
+    made: dict[Array, Array] = {}
+    for number, op in enumerate(chain):
+        (old,) = op.outs
+        made[old] = Array(count + number, old.shape, old.dtype, "temporary")
+        operands: list[Operand] = [
+            Read(made[x.array], x.shape, x.strides, x.offset)
+            if isinstance(x, Read) and x.array in made
+            else x
+            for x in op.operands
+        ]
+        clone = Op(op.index, op.name, op.lowering, operands, [made[old]], op.params, op.eqn)
+        other.body.append(clone)
+        for j, operand in enumerate(operands):
+            if isinstance(operand, Read):
+                readers.setdefault(operand.array, []).append((other, clone, j))
+    other.body.sort(key=lambda op: op.index)
+    return made[chain[-1].outs[0]]

@@ -150,9 +150,12 @@ def div_one(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
 
 @rewrite("div")
 def div_power_of_two(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
-    """x / 2**k = x * 2**-k, where both are normal numbers."""
+    """x / 2**k = x * 2**-k, where both are normal numbers.
+
+    One number is left alone: it may be a mean, whose kernel is the same for all sizes so.
+    """
     x, y = invars
-    if not isinstance(y, Literal) or y.aval.dtype.kind != "f":
+    if not isinstance(y, Literal) or y.aval.dtype.kind != "f" or x.aval.size == 1:
         return None
     mantissa, exponent = math.frexp(float(y.val))
     limit = 12 if y.aval.dtype.itemsize == 2 else 120

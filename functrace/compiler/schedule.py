@@ -6,6 +6,9 @@
     columns  the innermost loop is kept: a block of it is accumulated at a time
     blocks   as rows, of one large row: in pieces of the outermost loop, then of their results
 
+Folds that leave a few columns side by side are bundles: the loop over those is written out, as the
+innermost one of whatever else the loops are.
+
 The order in which a fold adds depends on the sizes alone: pieces for threads are cut along kept
 loops only.
 """
@@ -33,6 +36,8 @@ COLUMNS = 512
 TILE, _TILED, _CROSSED = 32, 96, 5
 #: Maps of fewer points stay in the cache whichever way they go.
 _TILED_POINTS = 1 << 14
+#: Folds of more elements than this are worth a register of partial results.
+_BUNDLED = 16
 #: A large fold to one result is cut in pieces of about this many elements.
 _BLOCK = 1 << 16
 #: A piece for one thread is worth about this many scalar operations.
@@ -73,6 +78,7 @@ class Schedule:
     grain: int
     tiny: bool
     block: int = 0
+    bundle: bool = False
 
     def __str__(self) -> str:
         loops = ", ".join(f"{'fold' if x.reduced else 'for'} {x.extent}" for x in self.loops)
@@ -109,7 +115,9 @@ def schedule(group: Group, cost: int, tiny: bool = False) -> Schedule:
     """
     touched = {key: access for part in group.parts for key, access in _touched(part)}
     collapsed = _loops(group, list(touched.values()))
-    loops, style = _ordered(collapsed, touched, bool(group.axes))
+    bundle = _bundle(group, collapsed)
+    loops, style = _ordered([x for x in collapsed if x not in bundle], touched, bool(group.axes))
+    loops = (*loops, *bundle)
     accesses = {
         key: Access(a.array, tuple(a.strides[x.axes[-1]] for x in loops), a.offset)
         for key, a in touched.items()
@@ -119,9 +127,19 @@ def schedule(group: Group, cost: int, tiny: bool = False) -> Schedule:
     if block:
         extent = -(-loops[0].extent // block)
         return Schedule("blocks", loops, accesses, extent, 1, tiny, block)
-    piece = max(1, _PIECE // max(1, inner * max(cost, 1)))
-    grain = piece if extent >= 2 * piece else 0
-    return Schedule(style, loops, accesses, extent, grain, tiny)
+    grain = piece_of(extent, inner * cost)
+    return Schedule(style, loops, accesses, extent, grain, tiny, bundle=bool(bundle))
+
+
+def piece_of(extent: int, work: int) -> int:
+    """Return how much of an outer range is one piece for a thread, 0 if it isn't cut.
+
+    Args:
+        extent: the outer range.
+        work: about how many scalar operations one of it takes.
+    """
+    piece = max(1, _PIECE // max(1, work))
+    return piece if extent >= 2 * piece else 0
 
 
 def _touched(group: Group) -> Iterator[tuple[Key, Access]]:
@@ -174,6 +192,16 @@ def _loops(group: Group, accesses: Sequence[Access]) -> list[Loop]:
     return loops
 
 
+def _bundle(group: Group, loops: list[Loop]) -> list[Loop]:
+    """Return the loop over a few columns that a fold leaves side by side, if there is one."""
+    last = loops[-1] if loops else None
+    if not group.folds or group.phases or last is None or last.reduced or not last.static:
+        return []
+    most = max((x.extent for x in loops if x.reduced), default=0)
+    indexed = any(isinstance(op.lowering, Indexed) for op in group.ops)
+    return [last] if most > _BUNDLED and not indexed else []
+
+
 def _ordered(
     loops: list[Loop], touched: dict[Key, Access], folds: bool
 ) -> tuple[tuple[Loop, ...], str]:
@@ -199,10 +227,8 @@ def _ordered(
                 found -= 1
         return found
 
-    scores = [unit_strides(x) for x in loops]
-    best = max(range(len(loops)), key=lambda i: (scores[i], i))
-    inner = loops[best]
-    rest = [x for i, x in enumerate(loops) if i != best]
+    inner = max(reversed(loops), key=unit_strides)
+    rest = [x for x in loops if x is not inner]
     if not folds:
         large = math.prod(x.extent for x in loops) > _TILED_POINTS
         crossing = [
@@ -261,6 +287,6 @@ def check_schedule(group: Group, plan: Schedule) -> None:
     assert axes == list(range(len(group.space))), f"axes {axes} of {group}"
     assert math.prod(x.extent for x in plan.loops) == math.prod(group.space)
     seen_reduced = False
-    for loop in plan.loops:
+    for loop in plan.loops[:-1] if plan.bundle else plan.loops:
         assert not (seen_reduced and not loop.reduced), f"a kept loop inside of a fold: {group}"
         seen_reduced = seen_reduced or loop.reduced

@@ -7,7 +7,7 @@ Every output ends in an array of its own, or is marked to be copied from another
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,15 +68,23 @@ _PRODUCT = Reduction(
 )
 
 
-def resolve_views(closed: ClosedJaxpr) -> ArrayProgram:
-    """Return the operations of a simplified jaxpr."""
-    return _Resolver(_Shared()).run(closed)
+def resolve_views(
+    closed: ClosedJaxpr, as_steps: Collection[JaxprEqn] = frozenset()
+) -> ArrayProgram:
+    """Return the operations of a simplified jaxpr.
+
+    Args:
+        closed: the jaxpr.
+        as_steps: loops that can't be one kernel, however small their values are.
+    """
+    return _Resolver(_Shared(as_steps)).run(closed)
 
 
 class _Shared:
     """What the resolvers of a program and of the bodies in it have in common."""
 
-    def __init__(self) -> None:
+    def __init__(self, as_steps: Collection[JaxprEqn]) -> None:
+        self.as_steps = as_steps
         self.count = 0
         self.constants: list[Array] = []
         self.known_constants: dict[tuple[str, bytes], Array] = {}
@@ -161,9 +169,7 @@ class _Resolver:
         if isinstance(lowering, (Nest, Library, Routines, Host)):
             operands = [self.in_memory(x) for x in operands]
         if isinstance(lowering, (Host, Routines)):
-            operands = [
-                x if isinstance(x, Read) and x.whole else self.copy(x).read() for x in operands
-            ]
+            operands = [self.as_it_is(x) for x in operands]
         if isinstance(lowering, Library):
             product = Product.of(lowering, [a.aval for a in eqn.invars], eqn.params)
             operands = [
@@ -184,16 +190,30 @@ class _Resolver:
 
     def structure(self, eqn: JaxprEqn, operands: list[Operand]) -> None:
         """Add a loop or branch. Its bodies read what never changes from where that is."""
-        in_kernel = self.in_kernel or fits_one_kernel(eqn)
+        fits = eqn not in self.shared.as_steps and fits_one_kernel(eqn)
+        in_kernel = self.in_kernel or fits
         parts = inner_operands(eqn.primitive.lowering, eqn.params, operands)
         bodies = tuple(self.body(part, in_kernel) for part in parts.bodies)
-        moving = parts.moving if in_kernel else tuple(map(self.in_memory, parts.moving))
+        moving = parts.moving if in_kernel else self.for_steps(eqn, parts.moving)
         around = dict.fromkeys(a for body in bodies for a in _read_around(body.program))
         reads: list[Operand] = [*moving, *(a.read() for a in around)]
         kind = OneKernel() if in_kernel else eqn.primitive.lowering
         op = Op(len(self.ops), eqn.primitive.name, kind, reads, [], eqn.params, eqn, bodies)
         self.ops.append(op)
         self.results(op, eqn)
+
+    def for_steps(self, eqn: JaxprEqn, moving: Sequence[Operand]) -> tuple[Operand, ...]:
+        """Return operands as steps can take them: in memory; carries and indices as they are."""
+        rows = len(moving)
+        if isinstance(eqn.primitive.lowering, Scan):
+            rows = eqn.params["num_carry"]
+        return (*map(self.as_it_is, moving[:rows]), *map(self.in_memory, moving[rows:]))
+
+    def as_it_is(self, operand: Operand) -> Read:
+        """Return an operand as a whole array."""
+        read = self.in_memory(operand)
+        assert isinstance(read, Read)
+        return read if read.whole else self.copy(read).read()
 
     def results(self, op: Op, eqn: JaxprEqn) -> None:
         """Make the results of a loop or branch; rows that belong together are side by side."""

@@ -90,15 +90,12 @@ class _Writer:
         terms: list[Atom] = []
         parts: list[JaxprEqn] = []
         self.flatten(eqn, terms, parts)
-        sparse = [self.made_by(t) is not None and self.is_sparse(t) for t in terms]
-        if not any(sparse):
+        if not any(map(self.is_sparse, terms)):
             for part in parts:
                 self.write(part)
             return
-        # An input of the jaxpr is the sum that is carried; it must be the one that is added to.
-        ordered = sorted(zip(terms, sparse), key=lambda pair: (pair[1], pair[0] in self.places))
-        total = ordered[0][0]
-        for term, _ in ordered[1:]:
+        total, *rest = sorted(terms, key=self.rank)
+        for term in rest:
             merged = self.merged(total, term)
             total = merged or self.apply(add_p, [total, term], {}, eqn.outvars[0].aval)
         self.same[eqn.outvars[0]] = total
@@ -113,10 +110,25 @@ class _Writer:
                 self.flatten(part, terms, parts)
         parts.append(eqn)
 
+    def rank(self, term: Atom) -> tuple[int, int]:
+        """Tell when a term is added: what others are added to, dense ones, loops, the sparse rest.
+
+        An input of the jaxpr comes first: it is the sum that is carried. A loop or a choice starts
+        from the total, which must be there before it.
+        """
+        eqn = self.made_by(term)
+        if eqn is None:
+            return 0, 0
+        if not self.is_sparse(term):
+            return 1, 0
+        inside = eqn.primitive in (scan_p, cond_p)
+        return (2, self.places[term]) if inside else (3, 0)  # type: ignore[index]
+
     def is_sparse(self, term: Atom) -> bool:
         """Tell whether a term may be added in place."""
         eqn = self.made_by(term)
-        assert eqn is not None
+        if eqn is None:
+            return False
         if eqn.primitive in (scatter_add_p, dynamic_update_slice_p):
             return self.is_zero(eqn.invars[0])
         return eqn.primitive in (pad_p, full_p, scan_p, cond_p)

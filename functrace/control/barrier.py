@@ -14,8 +14,7 @@ from functrace import tree
 from functrace.core.arguments import argument_leaf
 from functrace.core.aval import ShapedArray
 from functrace.core.lowering import Barrier
-from functrace.core.trace import Primitive, state
-from functrace.core.trace import Tracer
+from functrace.core.trace import Primitive, Tracer
 
 __all__ = ["barrier", "optimization_barrier", "optimization_barrier_p"]
 

@@ -81,8 +81,8 @@ def _host_function(
     def function(*values: Any) -> list[Any]:
         given = iter(values)
         leaves = [next(given) if m else v for v, m in zip(kept, moving)]
-        given_args, given_kwargs = in_tree.unflatten(leaves)
-        result = callback(*given_args, **given_kwargs)
+        rebuilt: Any = in_tree.unflatten(leaves)
+        result = callback(*rebuilt[0], **rebuilt[1])
         if out_tree is None or not out_tree.num_leaves:
             return []
         outs, found = tree.flatten(result)
@@ -111,7 +111,9 @@ def _promised(result_shape_dtypes: Any) -> tuple[tuple[ShapedArray, ...], Any]:
                 )
             )
     avals = [
-        ShapedArray(tuple(s.shape), np.dtype(s.dtype)) if hasattr(s, "shape") else typeof(s).strong()
+        ShapedArray(tuple(s.shape), np.dtype(s.dtype))
+        if hasattr(s, "shape")
+        else typeof(s).strong()
         for s in specs
     ]
     return tuple(avals), out_tree
@@ -298,9 +300,7 @@ def _pure_batching(
         callback = _one_by_one(callback, size, dims, out_avals)
     else:
         width = size if vmap_method == "broadcast_all" else 1
-        lanes = [
-            _stretched(a, width) if d is None else a for a, d in zip(lanes, dims)
-        ]
+        lanes = [_stretched(a, width) if d is None else a for a, d in zip(lanes, dims)]
     outs = pure_callback_p.bind(
         *lanes, callback=callback, out_avals=_wider(size, out_avals), vmap_method=vmap_method
     )

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
+from functrace import tree
 from functrace.core.arguments import argument_leaf
 from functrace.core.aval import ShapedArray
 from functrace.core.lowering import View
 from functrace.core.trace import Primitive, Tracer
-from functrace import tree
 
 __all__ = [
     "Policy",

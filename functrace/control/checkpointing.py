@@ -56,7 +56,7 @@ def checkpoint(
         >>> import numpy as np
         >>> block = ft.checkpoint(lambda x: np.sin(np.sin(x)))
         >>> round(float(ft.grad(block)(1.0)), 6)
-        0.360038
+        0.360039
     """
     require_callable(fun, "checkpoint")
     static = {static_argnums} if isinstance(static_argnums, int) else set(static_argnums)
@@ -95,7 +95,8 @@ class _Call:
 
     def run(self, *leaves: Any) -> list[Any]:
         """Run the function."""
-        args, kwargs = self.in_tree.unflatten(leaves)
+        rebuilt: Any = self.in_tree.unflatten(leaves)
+        args, kwargs = rebuilt
         for i, value in self.static:
             args.insert(i, value)
         name = describe_function(self.fun)

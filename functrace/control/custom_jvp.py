@@ -26,6 +26,7 @@ from functrace.control.custom_rules import (
     with_unused_inputs,
     zero_tangent,
 )
+from functrace.control.known_rules import known_rule
 from functrace.core.aval import ShapedArray, typeof
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from functrace.core.lowering import Nested
@@ -43,7 +44,7 @@ JvpRule = Callable[[Sequence[Any], Sequence[Any], Sequence[Any]], tuple[list[Any
 """``(consts, primals, tangents) -> (outs, out_tangents)``, all flat; None is a zero tangent."""
 
 
-class custom_jvp(CustomFunction):
+class custom_jvp(CustomFunction):  # noqa: N801 - used as a function, by JAX's name
     """A function that is differentiated by a rule of yours, forward and backward.
 
     The rule is Python. A closure over values of transformations is fine, but not over what is
@@ -96,6 +97,10 @@ class custom_jvp(CustomFunction):
             )
         self.each, self.jvp = jvps, None
 
+    def functions(self) -> tuple[Any, ...]:
+        """Return the user's functions: this one and its rules."""
+        return (self.fun, self.jvp, *(self.each or ()))
+
     @api_boundary
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
@@ -103,8 +108,9 @@ class custom_jvp(CustomFunction):
             raise AttributeError(f"custom_jvp of {self.name} has no rule. Try: .defjvp(rule).")
         if runs_as_python(state.trace):
             return self.fun(*args, **kwargs)
-        call = _Call(self, Arguments(self, args, kwargs))
-        return call.output(call.apply(call.arguments.leaves))
+        arguments = Arguments(self, args, kwargs)
+        call = _Call(self, arguments)
+        return call.output(call.apply(arguments.take_leaves()))
 
 
 class _Call:
@@ -218,10 +224,11 @@ class _Call:
         custom = self.custom
         avals = [typeof(v) for v in leaves]
         jaxpr, consts = stage_open(self.run, avals, f"custom_jvp({custom.__name__})")  # type: ignore[attr-defined]
-        rule: JvpRule = self.rule
-        nondiff = self.arguments.nondiff
-        if closes_over_tracers(custom.fun, custom.jvp, *(custom.each or ()), nondiff):
+        rule: JvpRule
+        if closes_over_tracers(*custom.functions(), self.arguments.nondiff):
             jaxpr, consts, rule = self._close(jaxpr, consts, avals)
+        else:
+            rule = known_rule(self.arguments, self.rule)
         outs = custom_jvp_call_p.bind(
             *consts, *leaves, jaxpr=jaxpr, rule=rule, num_consts=len(consts), name=custom.name
         )

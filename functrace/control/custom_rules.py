@@ -69,6 +69,7 @@ class CustomFunction:
         except (TypeError, ValueError):
             self._signature = None
         self.nondiff = self._positions(nondiff_argnums, nondiff_argnames)
+        self.known: dict[Any, Any] = {}
 
     def _positions(
         self, argnums: int | Iterable[int], argnames: str | Iterable[str]
@@ -107,6 +108,10 @@ class CustomFunction:
             )
         return list(bound.args)
 
+    def functions(self) -> tuple[Any, ...]:
+        """Return the user's functions: this one and its rules."""
+        return (self.fun,)
+
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """Bind as a method; ``self`` must be a pytree or in ``nondiff_argnums``."""
         return self if instance is None else types.MethodType(self, instance)
@@ -133,10 +138,17 @@ class Arguments:
             )
         self.moving = [i for i in range(len(self.args)) if i not in custom.nondiff]
         values, self.in_tree = tree.flatten(tuple(self.args[i] for i in self.moving))
-        self.leaves = [argument_leaf(v, lambda: self.place(i)).value for i, v in enumerate(values)]
+        self.leaves = [
+            argument_leaf(v, functools.partial(self.place, i)).value for i, v in enumerate(values)
+        ]
         for i in self.moving:
             self.args[i] = None  # the call need not keep arrays alive
         self.nondiff = [self._still(self.args[i], i) for i in custom.nondiff]
+
+    def take_leaves(self) -> list[Any]:
+        """Return the leaves and forget them: rules may be kept, arrays should not be for that."""
+        leaves, self.leaves = self.leaves, []
+        return leaves
 
     def place(self, index: int) -> str:
         """Return how a message names the leaf number ``index`` of those that move."""
@@ -176,8 +188,8 @@ class Arguments:
 
     def trees(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
         """Return leaves as the tuple of the arguments that move."""
-        result: tuple[Any, ...] = self.in_tree.unflatten(leaves)
-        return result
+        result: Any = self.in_tree.unflatten(leaves)
+        return result  # type: ignore[no-any-return]
 
 
 def runs_as_python(trace: Trace | None) -> bool:

@@ -25,6 +25,7 @@ from functrace.control.custom_rules import (
     with_unused_inputs,
     zero_tangent,
 )
+from functrace.control.known_rules import known_rule
 from functrace.core.aval import ShapedArray, is_array_like, typeof
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from functrace.core.lowering import Host, Nested
@@ -34,7 +35,7 @@ from functrace.errors import DTypeError, MissingRuleError, StructureError, compo
 from functrace.interpreters.batching import batch_flat, batch_jaxpr, materialize
 from functrace.interpreters.forward import JVPTrace
 from functrace.interpreters.linearize import LinearTrace, LinearTracer
-from functrace.ops.reductions import reduce_sum
+from functrace.ops.broadcasting import reduce_sum
 from functrace.source_info import api_boundary
 
 __all__ = ["custom_vjp", "custom_vjp_call_p", "pullback_p"]
@@ -55,7 +56,7 @@ Rules = Callable[[Sequence[Any], Sequence[Any]], Forward]
 """``(consts, primals) -> Forward``, flat."""
 
 
-class custom_vjp(CustomFunction):
+class custom_vjp(CustomFunction):  # noqa: N801 - used as a function, by JAX's name
     """A function whose reverse mode is a pair of rules of yours.
 
     Args:
@@ -94,6 +95,10 @@ class custom_vjp(CustomFunction):
         """
         self.fwd, self.bwd = fwd, bwd
 
+    def functions(self) -> tuple[Any, ...]:
+        """Return the user's functions: this one and its rules."""
+        return (self.fun, self.fwd, self.bwd)
+
     @api_boundary
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
@@ -101,8 +106,9 @@ class custom_vjp(CustomFunction):
             raise AttributeError(f"custom_vjp of {self.name} has no rules. Try: .defvjp(fwd, bwd).")
         if runs_as_python(state.trace):
             return self.fun(*args, **kwargs)
-        call = _Call(self, Arguments(self, args, kwargs))
-        return call.output(call.apply(call.arguments.leaves))
+        arguments = Arguments(self, args, kwargs)
+        call = _Call(self, arguments)
+        return call.output(call.apply(arguments.take_leaves()))
 
 
 class _Call:
@@ -156,9 +162,7 @@ class _Call:
             out_tangents = bind_pullback(forward, tangents, custom.name)
         finally:
             state.trace = trace
-        return [
-            o if t is None else trace.wrap(o, t) for o, t in zip(forward.outs, out_tangents)
-        ]
+        return [o if t is None else trace.wrap(o, t) for o, t in zip(forward.outs, out_tangents)]
 
     # --- the user's rules ---
 
@@ -240,9 +244,11 @@ class _Call:
         custom = self.custom
         avals = [typeof(v) for v in leaves]
         jaxpr, consts = stage_open(self.run, avals, f"custom_vjp({custom.__name__})")  # type: ignore[attr-defined]
-        rules: Rules = self.forward
-        if closes_over_tracers(custom.fun, custom.fwd, custom.bwd, self.arguments.nondiff):
+        rules: Rules
+        if closes_over_tracers(*custom.functions(), self.arguments.nondiff):
             jaxpr, consts, rules = self._close(jaxpr, consts, avals)
+        else:
+            rules = known_rule(self.arguments, self.forward)
         outs = custom_vjp_call_p.bind(
             *consts, *leaves, jaxpr=jaxpr, rules=rules, num_consts=len(consts), name=custom.name
         )

@@ -21,7 +21,7 @@ from functrace.source_info import current_source, replayed
 
 __all__ = ["Checks", "raise_where_nan_is_made", "with_checks"]
 
-_DIVISIONS = frozenset({"div", "rem"})
+_DIVISIONS = frozenset({"div", "floor_divide", "mod", "rem"})
 
 
 class Checks(NamedTuple):
@@ -116,9 +116,13 @@ _plain_bind, _plain_process = Primitive.bind, EvalTrace.process
 def _watched_process(
     self: EvalTrace, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
 ) -> Any:
-    out = _plain_process(self, primitive, args, params)
+    with np.errstate(all="ignore"):
+        out = _plain_process(self, primitive, args, params)
     for value in out if primitive.multiple_results else [out]:
         if _has_nan(value):
+            inside = {k: _checked_param(v, Checks(division=False)) for k, v in params.items()}
+            if inside != params:
+                _plain_process(self, primitive, args, inside)  # raises with the line inside
             error = FloatingPointError(_nan_text(primitive))
             error.add_note(f"checked at {current_source()}")
             raise error

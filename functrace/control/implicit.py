@@ -1,8 +1,8 @@
 """custom_root and custom_linear_solve: derivatives of solutions by the implicit function theorem.
 
-How a solution was found doesn't matter to its derivative: if f(x, a) = 0 then dx = -(df/dx)^-1 df/da
-da, one linear solve; if A x = b then dx = A^-1 (db - dA x), and reverse mode solves with A's
-transpose.
+How a solution was found doesn't matter to its derivative. If f(x, a) = 0, then
+dx = -(df/dx)^-1 df/da da, one linear solve; if A x = b, then dx = A^-1 (db - dA x), and reverse
+mode solves with A's transpose.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from functrace import tree
-from functrace.control.closures import stage_open
+from functrace.control.closures import closes_over_tracers, stage_open
 from functrace.control.custom_jvp import custom_jvp
 from functrace.control.custom_rules import (
     flat_output,
@@ -106,15 +106,19 @@ def custom_root(
 
     def at(consts: Sequence[Any]) -> Callable[[Any], Any]:
         """Return f with these values in place of what it closes over."""
-        return lambda x: treedef.unflatten(
-            eval_jaxpr(jaxpr.jaxpr, (), *consts, *tree.leaves(x))
-        )
+        return lambda x: treedef.unflatten(eval_jaxpr(jaxpr.jaxpr, (), *consts, *tree.leaves(x)))
 
-    def solution(consts: list[Any], guess: list[Any]) -> Any:
-        found = solve(at(consts), treedef.unflatten(guess))
+    run, seen = solve, list[Any]()
+    if closes_over_tracers(solve):
+        # What it sees beside f is handed to it too; the derivative doesn't depend on that.
+        run, seen = _stage_root_solver(solve, f, initial_guess, name)
+
+    def solution(consts: list[Any], seen: list[Any], guess: list[Any]) -> Any:
+        start = treedef.unflatten(guess)
+        found = run(at(consts), start) if run is solve else run(seen, start)
         if (tree.structure(found[0]) if has_aux else tree.structure(found)) != treedef:
             raise StructureError(
-                compose(f"{name}: solve returned {tree.structure(found)}, not a tree like {treedef}.")
+                f"{name}: solve returned {tree.structure(found)}, not a tree like {treedef}."
             )
         return found
 
@@ -122,8 +126,8 @@ def custom_root(
 
     @root.defjvp
     def rule(primals: Any, tangents: Any) -> Any:
-        (consts, guess), (moving, _) = primals, tangents
-        found = root(consts, guess)
+        (consts, seen, guess), (moving, _, _) = primals, tangents
+        found = root(consts, seen, guess)
         x, aux = found if has_aux else (found, None)
         leaves = tree.leaves(x)
         _, shift = jvp_flat(
@@ -144,7 +148,26 @@ def custom_root(
             return found, moved
         return found, (moved, tree.map(lambda a: zero_tangent(typeof(a)), aux))
 
-    return root(consts, guess)
+    return root(consts, seen, guess)
+
+
+def _stage_root_solver(
+    solve: Callable[..., Any], f: Callable[..., Any], guess: Any, name: str
+) -> tuple[Callable[..., Any], list[Any]]:
+    """Trace ``solve`` to a function of what it closes over and the guess."""
+    flat, treedef = flat_output(guess, "the initial guess")
+    out_tree: Any = None
+
+    def flat_solve(*leaves: Any) -> list[Any]:
+        nonlocal out_tree
+        outs, out_tree = flat_output(solve(f, treedef.unflatten(leaves)), f"the root of {name}")
+        return outs
+
+    jaxpr, seen = stage_open(flat_solve, [typeof(v).strong() for v in flat], name)
+    return (
+        lambda seen, x: out_tree.unflatten(eval_jaxpr(jaxpr.jaxpr, (), *seen, *tree.leaves(x))),
+        seen,
+    )
 
 
 def _movable(tangents: Sequence[Any]) -> list[Any]:
@@ -218,7 +241,9 @@ class _Solver:
     ) -> list[Any]:
         vecmat = self.matvec if symmetric else self._transposed()
         forward, forward_consts = self._stage_solve(solve, self.function)
-        matvec_consts, backward, backward_consts = self.consts, None, []
+        matvec_consts = self.consts
+        backward: ClosedJaxpr | None = None
+        backward_consts: list[Any] = []
         if transpose_solve is not None:
             backward, backward_consts = self._backward(transpose_solve, vecmat, symmetric)
         n = len(matvec_consts), len(forward_consts), len(backward_consts)
@@ -348,7 +373,7 @@ def _solve_transpose(
         raise MissingRuleError(f"{name} is linear in its right side, not in its matrix.")
     avals = matvec.out_avals
     given = [zero_tangent(a) if c is None else c for c, a in zip(ct, avals)]
-    pulled = linear_solve_p.bind(
+    pulled: list[Any] = linear_solve_p.bind(
         *args[:num_consts],
         *given,
         jaxpr=transpose_solve,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from functrace import tree
 from functrace.compiler.runtime.cache import MemoryCache
-from functrace.config import config
+from functrace.config import config, on_change
 from functrace.control.buffers import (
     check_buffers,
     copy_into,
@@ -23,6 +23,7 @@ from functrace.control.donation import give_back, match_donated
 from functrace.control.eject import write_module
 from functrace.control.explain import JitCacheInfo, explain_miss
 from functrace.control.fastcall import MISS, FastCall, make_fast_call
+from functrace.control.float_checks import raise_where_nan_is_made
 from functrace.control.jit_primitive import bind_jit, compiled, is_compiled
 from functrace.control.signature import CallSignature, ReadCall, Statics, read_call
 from functrace.control.stages import Lowered, Traced
@@ -40,6 +41,18 @@ __all__ = ["JitFunction", "jit", "named_call"]
 
 FAST_CALLS = 8
 """How many signatures are tried before a call takes the general path."""
+
+_fast_calls_allowed = True
+
+
+def _follow_config() -> None:
+    global _fast_calls_allowed
+    _fast_calls_allowed = not (config.disable_jit or config.debug_nans)
+
+
+on_change("disable_jit", _follow_config)
+on_change("debug_nans", _follow_config)
+_follow_config()
 
 TRACES = 4096
 """How many signatures a jitted function keeps, the most recently used ones."""
@@ -114,7 +127,7 @@ class JitFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the compiled function, tracing and compiling it first for a new signature."""
-        if state.trace is EVAL and not config.disable_jit:
+        if state.trace is EVAL and _fast_calls_allowed:
             for fast in self._fast:
                 result = fast(args, kwargs)
                 if result is not MISS:
@@ -156,6 +169,8 @@ class JitFunction:
         buffers = check_buffers(out, traced.out_tree, traced.closed.out_avals, name)
         program = self._compiled(traced)
         program.program.run_into(call.leaves, buffers)
+        if config.debug_nans:
+            raise_where_nan_is_made(traced.closed, call.leaves, buffers)
         self._keep_fast((call.key, "out"), call, traced, args, kwargs, out=out)
         return out
 
@@ -167,6 +182,8 @@ class JitFunction:
     ) -> Any:
         donated = self._donated_leaves(args, kwargs)
         outs = self._compiled(traced)(*call.leaves)
+        if config.debug_nans:
+            raise_where_nan_is_made(traced.closed, call.leaves, outs)
         pairs = match_donated(donated, call.avals, traced.closed.out_avals)
         if pairs:
             give_back([(call.leaves[leaf], out) for leaf, out in pairs], outs)

@@ -12,7 +12,7 @@ from functrace.core.lowering import Elementwise, View
 from functrace.interpreters.dce import has_effects
 from functrace.interpreters.linearize import LinearizedJaxpr
 
-__all__ = ["SplitBody", "needed_eqns", "split_body"]
+__all__ = ["SplitBody", "needed_eqns", "same_every_step", "split_body"]
 
 
 class SplitBody(NamedTuple):
@@ -54,7 +54,7 @@ def split_body(
     names = both.linear.jaxpr.invars[: both.n_residuals]
     tangents = both.linear.jaxpr.invars[both.n_residuals :]
     linear = substituted(both.linear.jaxpr, dict(zip(names, jaxpr.outvars[n_out:])))
-    same = _same_every_step(jaxpr.eqns, consts) if hoist else set()
+    same = same_every_step(jaxpr.eqns, consts) if hoist else set()
     ys = [a for a in jaxpr.outvars[num_carry:n_out] if isinstance(a, Var)]
     free = {*consts, *xs, *ys, *same}
     residuals = [a for a in jaxpr.outvars[n_out:] if isinstance(a, Var)]
@@ -95,7 +95,7 @@ def needed_eqns(
     return kept[::-1]
 
 
-def _same_every_step(eqns: Sequence[JaxprEqn], consts: Sequence[Var]) -> set[Var]:
+def same_every_step(eqns: Sequence[JaxprEqn], consts: Sequence[Var]) -> set[Var]:
     """Return the constants and what is computed from them alone."""
     same = set(consts)
     for eqn in eqns:

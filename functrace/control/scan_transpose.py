@@ -6,16 +6,19 @@ one place of the cotangent of x, it doesn't add an array of zeros with one numbe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from functrace.control.accumulation import with_sums
-from functrace.control.jaxpr_surgery import instantiated, memoised
+from functrace.control.jaxpr_surgery import inlined, instantiated, memoised
+from functrace.control.late_products import WithoutProducts, without_products
 from functrace.control.residuals import needed_eqns
 from functrace.control.scan_primitive import Parts, bind_scan, fixpoint, scan_p
 from functrace.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from functrace.core.placeholders import is_linear
 from functrace.interpreters.reverse import transpose_jaxpr
+from functrace.ops.arithmetic import add
 from functrace.ops.creation import zeros_like_aval
 
 __all__: list[str] = []
@@ -46,24 +49,36 @@ def _scan_transpose(
     const_avals = [a for a, lin in zip(avals.consts, linear.consts) if lin]
     carry_avals = [a for a, lin in zip(avals.carry, carry) if lin]
     carry_cts = [c for c, lin in zip(ct, carry) if lin]
-    sums = [zeros_like_aval(a) for a, nz in zip(const_avals, back.consts) if nz]
+    sum_avals = [a for a, nz in zip(const_avals, back.consts) if nz]
+    sums = [zeros_like_aval(a) for a, left in zip(sum_avals, back.late.left) if left]
+    stacks = [
+        *history,
+        *(v for v, lin in zip(values.xs, linear.xs) if not lin),
+        *(c for c in ct[num_carry:] if c is not None),
+    ]
     outs = bind_scan(
         back.body,
         [v for v, lin in zip(values.consts, linear.consts) if not lin],
         [*sums, *instantiated(carry_cts, carry_avals, back.carry)],
-        [
-            *history,
-            *(v for v, lin in zip(values.xs, linear.xs) if not lin),
-            *(c for c in ct[num_carry:] if c is not None),
-        ],
+        stacks,
         reverse=not reverse,
         **params,
     )
-    found = iter(outs)
+    found = iter([*_totals(back.late, outs, stacks), *outs[len(sums) :]])
     pulled = iter([next(found) if nz else None for nz in (*back.consts, *back.carry, *back.xs)])
     result = [next(pulled) if lin else None for lin in flags]
     # A carry that starts from a known value needs no cotangent.
     return [c if is_linear(a) else None for c, a in zip(result, args)]
+
+
+def _totals(late: WithoutProducts, outs: Sequence[Any], stacks: Sequence[Any]) -> Iterator[Any]:
+    """Yield the sums of the cotangents of constants: those of the loop and late products."""
+    sums = iter(outs)
+    factors = [*stacks, *outs[len(outs) - late.n_factors :]]
+    for left, products in zip(late.left, late.products):
+        terms = [next(sums)] if left else []
+        terms += [product.total(factors) for product in products]
+        yield functools.reduce(add, terms)
 
 
 def linear_carry(jaxpr: ClosedJaxpr, linear: Parts, num_carry: int) -> tuple[bool, ...]:
@@ -122,9 +137,12 @@ def _known_history(
 class _Backward(NamedTuple):
     """The transposed body: of known constants; sums and cotangents of the carry; history, known
     xs, cotangents of ys. The flags tell which linear operands get a cotangent.
+
+    ``late`` has the products that are added to the sums after the loop.
     """
 
     body: ClosedJaxpr
+    late: WithoutProducts
     consts: tuple[bool, ...]
     carry: tuple[bool, ...]
     xs: tuple[bool, ...]
@@ -150,5 +168,7 @@ def _backward(
     transposed, nonzero = pulled(moving, wanted)
     parts = Parts.of(nonzero, n_consts, n_carry)
     known = len(linear.consts) - n_consts
-    body = with_sums(transposed.jaxpr, known, sum(parts.consts), sum(moving), sum(nonzero_ct[1]))
-    return _Backward(body, tuple(parts.consts), moving, tuple(parts.xs))
+    sizes = known, sum(moving), sum(nonzero_ct[1])
+    late = without_products(inlined(transposed), sum(parts.consts), *sizes)
+    body = with_sums(late.jaxpr, known, sum(late.left), *sizes[1:])
+    return _Backward(body, late, tuple(parts.consts), moving, tuple(parts.xs))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from functrace.control.custom_rules import CustomFunction
 from functrace.interpreters.staging import may_change, same_bits
 from functrace.source_info import is_internal
 
@@ -31,14 +32,15 @@ class Surroundings:
         watchable: whether all of it can be compared.
     """
 
-    __slots__ = ("_arrays", "_cells", "_code", "_globals", "watchable")
+    __slots__ = ("_arrays", "_cells", "_code", "_customs", "_globals", "watchable")
 
     def __init__(self, fun: Any) -> None:
         self._cells: list[tuple[Any, Any]] = []
         self._globals: list[tuple[dict[str, Any], str, Any]] = []
         self._arrays: list[tuple[Any, Any]] = []
         self._code: list[tuple[Any, Any, Any]] = []
-        self.watchable = self._watch_function(fun)
+        self._customs: list[tuple[CustomFunction, tuple[Any, ...]]] = []
+        self.watchable = self._watch(fun)
 
     def unchanged(self) -> bool:
         """Tell whether everything is what it was."""
@@ -51,6 +53,8 @@ class Surroundings:
         for fun, code, defaults in self._code:
             if fun.__code__ is not code or fun.__defaults__ is not defaults:
                 return False
+        if any(custom.functions() != known for custom, known in self._customs):
+            return False
         return all(same_bits(array, copy) for array, copy in self._arrays)
 
     def _watch_function(self, fun: Any) -> bool:
@@ -59,6 +63,11 @@ class Surroundings:
         if type(fun) is not types.FunctionType or fun.__kwdefaults__ or fun.__dict__:
             return False
         self._code.append((fun, fun.__code__, fun.__defaults__))
+        if not self._watch_cells(fun) or not all(map(self._watch, fun.__defaults__ or ())):
+            return False
+        return all(self._watch_global(fun, name) for name in _names(fun.__code__))
+
+    def _watch_cells(self, fun: Any) -> bool:
         for cell in fun.__closure__ or ():
             try:
                 value = cell.cell_contents
@@ -67,9 +76,15 @@ class Surroundings:
             self._cells.append((cell, value))
             if not self._watch(value):
                 return False
-        if not all(map(self._watch, fun.__defaults__ or ())):
-            return False
-        return all(self._watch_global(fun, name) for name in _names(fun.__code__))
+        return True
+
+    def _watch_custom(self, custom: CustomFunction) -> bool:
+        """Watch a function with rules, and these."""
+        if any(custom is known for known, _ in self._customs):
+            return True
+        functions = custom.functions()
+        self._customs.append((custom, functions))
+        return all(map(self._watch, functions))
 
     def _watch_global(self, fun: Any, name: str) -> bool:
         value = fun.__globals__.get(name, _MISSING)
@@ -86,7 +101,11 @@ class Surroundings:
         if type(value) is np.ndarray:
             return self._watch_array(value)
         if type(value) is types.FunctionType:
-            return is_internal(value.__code__) or self._watch_function(value)
+            # A function of functrace's never changes, but one it returned holds the user's.
+            internal = is_internal(value.__code__)
+            return self._watch_cells(value) if internal else self._watch_function(value)
+        if isinstance(value, CustomFunction):
+            return self._watch_custom(value)
         # NumPy's functions are objects of classes of its own; others' classes may change.
         home = value if isinstance(value, type) else type(value)
         return callable(value) and home.__module__.split(".")[0] in ("numpy", "builtins")

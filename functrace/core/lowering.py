@@ -84,11 +84,15 @@ class Nest:
 
     ``scratch(avals_in, **params)`` lists the ``(shape, dtype)`` of the temporaries it wants.
     ``update`` is as of ``Indexed``.
+    ``split(avals_in, avals_out, **params) -> (units, work)`` says of how many independent units it
+    consists, and about how many scalar operations each of them is: threads share them. Its rule
+    runs those units that ``b.part(units)`` gives it.
     """
 
     rule: Callable[..., Any]
     scratch: Callable[..., Any] | None = None
     update: Callable[..., Any] | None = None
+    split: Callable[..., tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True)

@@ -38,14 +38,15 @@ def check(pred: Any, message: str, *args: Any, **kwargs: Any) -> None:
     Example:
         >>> import numpy as np
         >>> import functrace as ft
-        >>> import functrace.debug
         >>> @ft.jit
         ... def root(x):
         ...     ft.debug.check(x >= 0.0, "no root of {x}", x=x)
         ...     return np.sqrt(x)
-        >>> root(np.array([4.0, -1.0]))
-        Traceback (most recent call last):
-        functrace.errors.CheckError: no root of -1.0
+        >>> try:
+        ...     root(np.array([4.0, -1.0]))
+        ... except ft.errors.CheckError as error:
+        ...     print(error)
+        no root of -1.0
     """
     check_fields("debug.check", message, args, kwargs)
     pred = argument_leaf(pred, lambda: "the condition of debug.check").value
@@ -57,16 +58,15 @@ def check(pred: Any, message: str, *args: Any, **kwargs: Any) -> None:
                 "a comparison.",
             )
         )
-    given = {**dict(enumerate(args)), **kwargs}
+    given: dict[int | str, Any] = dict(enumerate(args))
+    given.update(kwargs)
     values = {
         k: argument_leaf(v, lambda: "a value of debug.check").value
         for k, v in given.items()
         if is_array_like(v)
     }
     known = {k: v for k, v in given.items() if k not in values}
-    failure = Failure(
-        message, [(k, v.dtype) for k, v in values.items()], current_source(), known
-    )
+    failure = Failure(message, [(k, v.dtype) for k, v in values.items()], current_source(), known)
     if len(values) <= MOST_VALUES and all(_fits(v, pred) for v in values.values()):
         wide = [v if v.shape == () else fnp.broadcast_to(v, pred.shape) for v in values.values()]
         check_p.bind(pred, *wide, failure=failure)
@@ -78,7 +78,7 @@ def _fits(value: Any, pred: Any) -> bool:
     """Whether a kernel can tell the value: one for each element of the condition, of 64 bits."""
     if value.dtype.kind == "c" or value.dtype.itemsize > 8:
         return False
-    return np.broadcast_shapes(value.shape, pred.shape) == pred.shape
+    return bool(np.broadcast_shapes(value.shape, pred.shape) == pred.shape)
 
 
 def _raise_unless(pred: Any, values: list[Any], failure: Failure) -> None:

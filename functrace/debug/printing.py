@@ -8,7 +8,6 @@ import types
 from collections.abc import Callable
 from typing import IO, Any
 
-
 from functrace import tree
 from functrace.control.callbacks import debug_callback
 from functrace.core.arguments import require_callable
@@ -22,7 +21,9 @@ _python_print = print
 
 
 @api_boundary
-def callback(callback: Callable[..., Any], *args: Any, ordered: bool = False, **kwargs: Any) -> None:
+def callback(
+    callback: Callable[..., Any], *args: Any, ordered: bool = False, **kwargs: Any
+) -> None:
     """Call a Python function with the values of its arguments, also from compiled code.
 
     It is called even where nothing depends on it, once for each lane under ``vmap``, and never
@@ -57,7 +58,6 @@ def print(fmt: str, *args: Any, ordered: bool = False, **kwargs: Any) -> None:
 
     Example:
         >>> import functrace as ft
-        >>> import functrace.debug
         >>> @ft.jit
         ... def f(x):
         ...     ft.debug.print("x is {x:.2f}", x=x)
@@ -90,7 +90,6 @@ def breakpoint(*, stdin: IO[str] | None = None, stdout: IO[str] | None = None) -
     Example:
         >>> import io
         >>> import functrace as ft
-        >>> import functrace.debug
         >>> @ft.jit
         ... def f(x):
         ...     y = x + 1.0
@@ -114,7 +113,8 @@ def breakpoint(*, stdin: IO[str] | None = None, stdout: IO[str] | None = None) -
 
 def _locals(frame: types.FrameType) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the local variables that hold traced arrays, and the others."""
-    traced, plain = {}, {}
+    traced: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
     for name, value in frame.f_locals.items():
         leaves = tree.leaves(value)
         holds = any(isinstance(v, Tracer) for v in leaves)

@@ -34,7 +34,7 @@ def dce_jaxpr(
     consts = [(v, c) for v, c in zip(jaxpr.constvars, closed.consts) if v in needed]
     live = Jaxpr([v for v, _ in consts], invars, outvars, eqns)
     result = ClosedJaxpr(live, [c for _, c in consts]), used_ins
-    if all(used_outs) and all(used_ins) and len(eqns) == len(jaxpr.eqns):
+    if all(used_outs) and all(used_ins) and eqns == jaxpr.eqns:
         result = closed, used_ins
     closed.memo[key] = result
     return result

@@ -7,6 +7,7 @@ and, backwards, its cotangents.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,12 +35,13 @@ from functrace.ops.families import (
 from functrace.ops.indexing import take_along_axis
 from functrace.ops.joining import concatenate, slice_in_dim
 from functrace.ops.logical import eq, is_nan, ne, select
-from functrace.ops.nests import for_each, for_each_row
+from functrace.ops.nests import for_each, share_each
 from functrace.ops.reductions import highest, lowest
 from functrace.ops.structural import lanes_first, reshape, transpose
 
 __all__ = ["cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum", "reduce_prod"]
 
+INT64 = np.dtype(np.int64)
 PROMISE = GatherScatterMode.PROMISE_IN_BOUNDS
 
 # --- the family --------------------------------------------------------------------------------
@@ -59,9 +61,50 @@ def _accumulate(ufunc: np.ufunc) -> Callable[..., Any]:
     return impl
 
 
-def _walk(b: Any, n: Any, reverse: bool, inits: Sequence[Any], step: Callable[..., Any]) -> None:
-    """Emit ``accs = step(i, *accs)`` along a line of n elements, in either direction."""
-    b.fold(0, n, list(inits), lambda i, *accs: step(b.sub(b.sub(n, 1), i) if reverse else i, *accs))
+#: So many lines are walked side by side: each waits for its own sums only.
+_SIDE_BY_SIDE = 4
+#: A slice is worked on in blocks of so many columns.
+_COLUMNS = 256
+
+
+def _walk(
+    b: Any,
+    shape: Sequence[Any],
+    reverse: bool,
+    inits: Sequence[Any],
+    step: Callable[..., Sequence[Any]],
+) -> None:
+    """Emit ``accs = step(at(i), i, *accs)`` along each line of the last axis, either way."""
+    n, lines = shape[-1], b.const(1, INT64)
+    for extent in shape[:-1]:
+        lines = b.mul(lines, extent)
+    lo, hi = (b.add(0, x) if isinstance(x, int) else x for x in b.part(lines))
+
+    def index(line: Any) -> tuple[Any, ...]:
+        found: list[Any] = []
+        for extent in reversed(shape[1:-1]):
+            found.append(b.index_rem(line, extent))
+            line = b.index_div(line, extent)
+        return (line, *reversed(found)) if len(shape) > 1 else ()
+
+    def together(first: Any, count: int) -> None:
+        leads = [index(b.add(first, k)) for k in range(count)]
+
+        def one(i: Any, *accs: Any) -> list[Any]:
+            place = b.sub(b.sub(n, 1), i) if reverse else i
+            return [
+                acc
+                for k, lead in enumerate(leads)
+                for acc in step((*lead, place), i, *accs[k * width : (k + 1) * width])
+            ]
+
+        b.fold(0, n, [*inits] * count, one)
+
+    width, some = len(inits), b.const(_SIDE_BY_SIDE, INT64)
+    whole = b.mul(b.index_div(b.sub(hi, lo), some), some)
+    middle = b.add(lo, whole)
+    b.loop(lo, middle, lambda line: together(line, _SIDE_BY_SIDE), step=_SIDE_BY_SIDE)
+    b.loop(middle, hi, lambda line: together(line, 1))
 
 
 def _slices(
@@ -72,27 +115,43 @@ def _slices(
     first: Callable[[Any], Any],
     step: Callable[[Any, Any], Any],
 ) -> None:
-    """Emit ``out[i] = step(out[i - 1], i)``, a whole slice at a time, which runs in vectors."""
+    """Emit ``out[i] = step(out[i - 1], i)``, a block of columns at a time, which run in vectors."""
     n, inner = out.shape[axis], out.shape[axis + 1 :]
+    size = b.const(_COLUMNS, INT64)
+    blocks = b.index_div(b.add(inner[-1], b.const(_COLUMNS - 1, INT64)), size)
 
-    def line(lead: tuple[Any, ...]) -> None:
-        def at(i: Any, rest: tuple[Any, ...]) -> tuple[Any, ...]:
-            return (*lead, b.sub(b.sub(n, 1), i) if reverse else i, *rest)
+    def block(index: tuple[Any, ...]) -> None:
+        *lead, number = index
+        start = b.mul(number, size)
+        stop = b.minimum(b.add(start, size), inner[-1])
 
-        def begin(i: Any) -> None:
-            for_each(b, inner, lambda rest: out.store(at(i, rest), first(at(i, rest))))
+        def each(i: Any, body: Callable[[tuple[Any, ...]], None]) -> None:
+            place = b.sub(b.sub(n, 1), i) if reverse else i
 
-        def go_on(i: Any) -> None:
-            def one(rest: tuple[Any, ...]) -> None:
-                before = out.load(at(b.sub(i, 1), rest))
-                out.store(at(i, rest), step(before, at(i, rest)))
+            def line(rest: tuple[Any, ...]) -> None:
+                b.loop(start, stop, lambda j: body((*lead, place, *rest, j)))
 
-            for_each(b, inner, one)
+            for_each(b, inner[:-1], line)
 
-        b.loop(0, b.minimum(n, 1), begin)
-        b.loop(1, n, go_on)
+        def one(at: tuple[Any, ...]) -> None:
+            before = b.add(at[axis], 1) if reverse else b.sub(at[axis], 1)
+            out.store(at, step(out.load((*at[:axis], before, *at[axis + 1 :])), at))
 
-    for_each(b, out.shape[:axis], line)
+        b.loop(0, b.minimum(n, 1), lambda i: each(i, lambda at: out.store(at, first(at))))
+        b.loop(1, n, lambda i: each(i, one))
+
+    share_each(b, (*out.shape[:axis], blocks), block)
+
+
+def _units(avals_in: Any, avals_out: Any, *, axis: int, **params: Any) -> tuple[int, int]:
+    """Return how many lines there are, or blocks of columns, and the work of each."""
+    (out,) = avals_out
+    last = out.ndim - 1
+    total = math.prod(out.shape)
+    if axis == last:
+        return math.prod(out.shape[:-1]), 4 * out.shape[-1]
+    units = math.prod(out.shape[:axis]) * -(-out.shape[-1] // _COLUMNS)
+    return units, 2 * total // max(units, 1)
 
 
 def cumulative(
@@ -137,17 +196,14 @@ def cumulative(
             return
         start = b.const(identity(x.dtype), x.dtype)
 
-        def row(at: Callable[[Any], Any]) -> None:
-            def step(i: Any, acc: Any) -> list[Any]:
-                acc = combine(b, acc, x.load(at(i)))
-                out.store(at(i), acc)
-                return [acc]
+        def step(at: tuple[Any, ...], i: Any, acc: Any) -> list[Any]:
+            acc = combine(b, acc, x.load(at))
+            out.store(at, acc)
+            return [acc]
 
-            _walk(b, x.shape[axis], reverse, [start], step)
+        _walk(b, x.shape, reverse, [start], step)
 
-        for_each_row(b, x.shape, axis, row)
-
-    primitive.def_lowering(Nest(nest))
+    primitive.def_lowering(Nest(nest, split=_units))
     return primitive
 
 
@@ -268,21 +324,17 @@ def _recurrence_nest(
         return
     zero = b.const(0, out.dtype)
 
-    def row(at: Callable[[Any], Any]) -> None:
-        def step(i: Any, count: Any, acc: Any) -> list[Any]:
-            # The first factor stands for nothing: it may be infinite.
-            carried = b.mul(factor.load(at(i)), acc)
-            carried = b.select(b.eq(count, 0), zero, carried)
-            acc = b.add(term.load(at(i)), carried)
-            out.store(at(i), acc)
-            return [b.add(count, 1), acc]
+    def step(at: tuple[Any, ...], i: Any, acc: Any) -> list[Any]:
+        # The first factor stands for nothing: it may be infinite.
+        carried = b.select(b.eq(i, 0), zero, b.mul(factor.load(at), acc))
+        acc = b.add(term.load(at), carried)
+        out.store(at, acc)
+        return [acc]
 
-        _walk(b, out.shape[axis], reverse, [b.const(0, np.dtype(np.int64)), zero], step)
-
-    for_each_row(b, out.shape, axis, row)
+    _walk(b, out.shape, reverse, [zero], step)
 
 
-linear_recurrence_p.def_lowering(Nest(_recurrence_nest))
+linear_recurrence_p.def_lowering(Nest(_recurrence_nest, split=_units))
 
 # --- cumprod and reduce_prod -------------------------------------------------------------------
 

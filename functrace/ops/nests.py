@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["fold_each", "for_each", "for_each_row", "in_bounds", "moving_axis"]
+import numpy as np
+
+__all__ = ["fold_each", "for_each", "for_each_row", "in_bounds", "moving_axis", "share_each"]
 
 Index = tuple[Any, ...]
 
@@ -20,6 +22,23 @@ def for_each(b: Any, extents: Sequence[Any], body: Callable[[Index], None]) -> N
         b.loop(0, extents[len(index)], lambda i: level((*index, i)))
 
     level(())
+
+
+def share_each(b: Any, extents: Sequence[Any], body: Callable[[Index], None]) -> None:
+    """Emit ``body(index)`` as ``for_each`` does; each index is a unit that threads share."""
+    units = b.const(1, np.dtype(np.int64))
+    for n in extents:
+        units = b.mul(units, n)
+    lo, hi = b.part(units)
+
+    def unit(i: Any) -> None:
+        index: list[Any] = []
+        for n in reversed(extents[1:]):
+            index.append(b.index_rem(i, n))
+            i = b.index_div(i, n)
+        body((i, *reversed(index)) if extents else ())
+
+    b.loop(lo, hi, unit)
 
 
 def fold_each(

@@ -55,7 +55,10 @@ def _threefry_lowering(b: Any, key: Any, counter: Any) -> Any:
     first, second = word(key, 32), word(key, 0)
     schedule = (first, second, b.xor(b.xor(first, second), _PARITY))
     x = b.add(word(counter, 32), schedule[0])
-    y = b.add(word(counter, 0), schedule[1])
+    # A sum as digits and carries: as ``add`` LLVM would follow a loop's counter through the sums
+    # of all rounds, to reduce their strength, and compile 30 times as long.
+    low = word(counter, 0)
+    y = b.add(b.xor(low, schedule[1]), b.shl(b.and_(low, schedule[1]), 1))
     for group in range(5):
         for amount in _ROTATIONS[group % 2]:
             x = b.add(x, y)

@@ -9,7 +9,7 @@ import numpy as np
 
 from functrace import lax
 from functrace.random.sampler import sampler
-from functrace.random.streams import random_bits, unit
+from functrace.random.streams import as_line, random_bits, unit
 from functrace.random.uniforms import between
 
 __all__ = [
@@ -166,6 +166,7 @@ def triangular(
 MODES = ("low", "high", "highest")
 
 
+@as_line
 def gumbels(key: Any, shape: Shape, dtype: DType, mode: str | None) -> Any:
     """Return Gumbel's numbers from a packed key."""
     mode = mode or "low"

@@ -9,7 +9,7 @@ import numpy as np
 
 from functrace import lax
 from functrace.random.sampler import sampler
-from functrace.random.streams import children, unit
+from functrace.random.streams import as_line, children, unit
 from functrace.random.uniforms import between, signs
 
 __all__ = [
@@ -26,6 +26,7 @@ Shape = tuple[int, ...]
 DType = np.dtype[Any]
 
 
+@as_line
 def normals(key: Any, shape: Shape, dtype: DType) -> Any:
     """Return standard normal numbers from a packed key: the quantiles of uniform ones.
 

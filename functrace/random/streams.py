@@ -7,15 +7,19 @@ children, which is why a key is used once: to draw, or to split.
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
 from functrace import lax
 from functrace.ops.random_bits import UINT64, threefry2x32
 
-__all__ = ["children", "counters", "pack", "random_bits", "unit", "unpack"]
+__all__ = ["as_line", "children", "counters", "pack", "random_bits", "unit", "unpack"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def pack(key: Any) -> Any:
@@ -42,7 +46,25 @@ def counters(shape: tuple[int, ...]) -> Any:
     """Return 0, 1, 2, ... in this shape."""
     if shape == ():
         return UINT64.type(0)
-    return lax.reshape(lax.iota(UINT64, math.prod(shape)), shape)
+    size = math.prod(shape)
+    # Counters of 32 bits have an upper word that is 0, and is known to be when it is compiled.
+    line = lax.iota(np.uint32 if size <= 2**32 else UINT64, size)
+    return lax.reshape(lax.convert_element_type(line, UINT64), shape)
+
+
+def as_line(draw: F) -> F:
+    """Make a function of a key, a shape and more draw a line of numbers, and bend it in the end.
+
+    The numbers are the same; the loops are longer, and nothing on the way is stored.
+    """
+
+    @functools.wraps(draw)
+    def drawn(key: Any, shape: tuple[int, ...], *args: Any) -> Any:
+        if len(shape) < 2:
+            return draw(key, shape, *args)
+        return lax.reshape(draw(key, (math.prod(shape),), *args), shape)
+
+    return drawn  # type: ignore[return-value]
 
 
 def random_bits(key: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:

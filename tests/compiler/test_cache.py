@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from handmade import ADD_ONE, DOUBLE, SINE, unary
 
+import functrace as ft
 from functrace.compiler.runtime import build as build_module
 from functrace.compiler.runtime.build import BuildError, build, cache_info, clear_caches
 from functrace.compiler.runtime.cache import DiskCache, MemoryCache, default_directory
@@ -388,3 +391,44 @@ def test_each_platform_has_its_directory(
     monkeypatch.setenv(variable, str(tmp_path))
     with config.override(cache_dir=None):
         assert default_directory() == Path(place.format(base=tmp_path))
+
+
+def _training_step(rate: float, layers: int) -> Callable[..., Any]:
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        for w, b in params:
+            x = np.tanh(x @ w + b)
+        z = x - np.max(x, axis=1, keepdims=True)
+        log_p = z - np.log(np.sum(np.exp(z), axis=1, keepdims=True))
+        return -np.mean(np.sum(np.where(y[:, None] == np.arange(24), log_p, 0.0), axis=1))
+
+    def step(params: Any, x: Any, y: Any) -> Any:
+        value, grads = ft.value_and_grad(loss)(params, x, y)
+        return value, ft.tree.map(lambda p, g: p - rate * g, params, grads)
+
+    return ft.jit(step)  # type: ignore[no-any-return]
+
+
+def _arguments(batch: int, layers: int) -> tuple[Any, ...]:
+    params = [(np.eye(24) * 0.1, np.zeros(24)) for _ in range(layers)]
+    return params, np.ones((batch, 24)), np.arange(batch) % 24
+
+
+def test_new_sizes_and_new_constants_compile_no_kernel(directory: Path) -> None:
+    step = _training_step(0.1, 2)
+    step(*_arguments(64, 2))
+    before = cache_info().compiled
+    for batch in (65, 72, 100, 128):
+        step(*_arguments(batch, 2))
+    _training_step(0.003, 2)(*_arguments(64, 2))
+    assert cache_info().compiled == before
+
+
+def test_identical_kernels_are_compiled_once_in_a_program_and_across(directory: Path) -> None:
+    counts = []
+    for layers in (3, 12):
+        clear_caches(disk=True)
+        _training_step(0.1, layers)(*_arguments(64, layers))
+        counts.append(cache_info().compiled)
+    assert counts[0] == counts[1]
+    _training_step(0.1, 6)(*_arguments(64, 6))
+    assert cache_info().compiled == counts[1]

@@ -23,15 +23,21 @@ def wrapper(name: str) -> str:
     return f"c.{name}"
 
 
-def definitions(externs: list[tuple[str, int]]) -> list[str]:
-    """Declarations of the C functions, their wrappers, and the wrappers' vector variants."""
+def definitions(externs: list[tuple[str, int]], body: str) -> list[str]:
+    """What `body` needs: C functions declared, their wrappers, and the wrappers' vector variants.
+
+    A loop with a call of the scalar wrapper may become one with any of the variants.
+    """
     out: list[str] = []
     kept: list[str] = []
     for name, arity in externs:
-        out += [_scalar(name, arity), _lanes(name, arity)]
-        for width in WIDTHS:
-            out.append(_vector(name, arity, width))
-            kept.append(f"ptr @{wrapper(name)}.x{width}")
+        scalar = f"@{wrapper(name)}(" in body
+        widths = [w for w in WIDTHS if scalar or f"@{wrapper(name)}.x{w}(" in body]
+        out.append(_declared(name, arity))
+        out += [_scalar(name, arity)] if scalar else []
+        out += [_lanes(name, arity)] if widths else []
+        out += [_vector(name, arity, width) for width in widths]
+        kept += [f"ptr @{wrapper(name)}.x{width}" for width in widths if scalar]
     if kept:
         # Nothing calls the variants until the vectoriser does.
         used = f"[{len(kept)} x ptr] [{', '.join(kept)}]"
@@ -43,12 +49,15 @@ _PURE = "nounwind willreturn memory(none)"
 _SMALL = "noinline minsize optsize nounwind willreturn"
 
 
+def _declared(name: str, arity: int) -> str:
+    types = ", ".join(["double"] * arity)
+    return f"declare double @{name}({types}) {_PURE}"
+
+
 def _scalar(name: str, arity: int) -> str:
     args = ", ".join(f"double %a{k}" for k in range(arity))
-    types = ", ".join(["double"] * arity)
     # Known as libm's, a call in a rare branch would be made for every lane of a vector.
-    return f"""declare double @{name}({types}) {_PURE}
-define internal double @{wrapper(name)}({args}) noinline {_PURE} {{
+    return f"""define internal double @{wrapper(name)}({args}) noinline {_PURE} {{
   %r = call double @{name}({args}) nobuiltin
   ret double %r
 }}"""

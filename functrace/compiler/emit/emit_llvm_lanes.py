@@ -33,7 +33,8 @@ from functrace.compiler.ir.kernel import (
     real_dtype,
 )
 
-
+#: Elements at most so far apart are loaded as one vector.
+_MOST_STEP = 4
 _SUFFIX = {"double": "f64", "float": "f32", "half": "f16"}
 
 
@@ -296,10 +297,9 @@ class LanePrinter:
         self.region(stmt.then)
         picked = []
         for value, other in zip(stmt.then.yields, others, strict=True):
-            kind, name = vector(llvm_type(value.dtype), n), self.host.temp()
-            self.host.emit(
-                f"{name} = select {vector('i1', n)} {pred}, {kind} {self.use(value)}, {kind} {other}"
-            )
+            kind, name, mine = vector(llvm_type(value.dtype), n), self.host.temp(), self.use(value)
+            pick = f"{vector('i1', n)} {pred}, {kind} {mine}, {kind} {other}"
+            self.host.emit(f"{name} = select {pick}")
             picked.append(name)
         last, self.mask, self._made = self.host.block, outer, made
         self.host.emit(f"br label %{done}")
@@ -320,8 +320,11 @@ class LanePrinter:
         name = self.host.define(stmt.result)
         self.vectors.add(stmt.result.id)
         raw = name if stored == llvm_type(stmt.result.dtype) else self.host.temp()
-        if self.affine.get(stmt.index.id, ("", 0))[1] == 1:
+        step = self.affine.get(stmt.index.id, ("", 0))[1]
+        if step == 1:
             self._load_row(stmt, raw, stored)
+        elif 2 <= step <= _MOST_STEP and stmt.memory.dtype.kind != "c":
+            self._load_apart(stmt, raw, stored, step)
         elif self.active:
             self._masked_gather(stmt, raw, stored)
         else:
@@ -346,6 +349,35 @@ class LanePrinter:
             return
         picks = numbers(2 * k + stmt.part for k in range(self.lanes))
         self.host.emit(f"{raw} = shufflevector {wide} {both}, {wide} poison, {picks}")
+
+    def _load_apart(self, stmt: Load, raw: str, stored: str, step: int) -> None:
+        """Load elements a few apart together with what is between them, and pick them."""
+        base, _ = self.affine[stmt.index.id]
+        pointer, rest = self._pointer(stmt.memory, base, 1, stored)
+        n, both = self.lanes, self.host.temp()
+        if self.active:
+            wide = vector(stored, n * step)
+            self.host.emit(masked_load(both, wide, pointer, rest, self._apart_mask(step)))
+        else:
+            # No further than the last lane's element: beyond it the array may end.
+            wide = vector(stored, (n - 1) * step + 1)
+            self.host.emit(f"{both} = load {wide}, ptr {pointer}{rest}")
+        picks = numbers(k * step for k in range(n))
+        self.host.emit(f"{raw} = shufflevector {wide} {both}, {wide} poison, {picks}")
+
+    def _apart_mask(self, step: int) -> str:
+        """The active lanes' elements a few apart, with its type; nothing between them."""
+        n = self.lanes
+
+        def make() -> str:
+            out, wide = self.host.temp(), vector("i1", n)
+            picks = numbers(k // step if k % step == 0 else n for k in range(step * n))
+            self.host.emit(
+                f"{out} = shufflevector {wide} {self.active}, {wide} zeroinitializer, {picks}"
+            )
+            return out
+
+        return f"{vector('i1', step * n)} {self._once(f'apart {step}', make)}"
 
     def _wide_mask(self, parts: int) -> str:
         """The active lanes, each for so many numbers next to each other, with its type."""

@@ -358,6 +358,7 @@ class KernelBuilder(Builder):
         self.name = name
         self.lo: Scalar = self._fresh(I64)
         self.hi: Scalar = self._fresh(I64)
+        self.shared = False
         self.param_values: dict[int, int] = {}
         self._record: list[Entry] = []
         self._buffers: list[Buffer] = []
@@ -383,6 +384,10 @@ class KernelBuilder(Builder):
         self._buffers.append(buffer)
         self._record.append(Entry(buffer, None))
         return MemoryRef(self, buffer)
+
+    def part(self, units: Index) -> tuple[Index, Index]:
+        """The units of a loop nest that are to be run: of so many, some if threads share them."""
+        return (self.lo, self.hi) if self.shared else (0, units)
 
     def param(self) -> Scalar:
         """The next record entry as an int64 value, readable everywhere in the kernel."""

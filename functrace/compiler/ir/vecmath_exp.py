@@ -62,12 +62,17 @@ def held(x: Expr) -> Expr:
     return clamp(x, _LEAST(x), _MOST(x))
 
 
-def reduce(x: Expr, tail: Expr | None = None) -> Reduced:
-    """The reduction of an x whose exponential has an exponent, plus a tail below its last place."""
+def _remainder(x: Expr) -> tuple[Expr, Expr, Expr]:
+    """n and r with x = n ln 2 + r, and the `first` that r was rounded from."""
     magic = x.format.magic
     n = x.fma(_INV_LN2, magic) - magic
     first = n.fma(-_LN2(x), x)
-    r = n.fma(-_LN2_REST(x), first)
+    return n, n.fma(-_LN2_REST(x), first), first
+
+
+def reduce(x: Expr, tail: Expr | None = None) -> Reduced:
+    """The reduction of an x whose exponential has an exponent, plus a tail below its last place."""
+    n, r, first = _remainder(x)
     lost = n.fma(-_LN2_REST(x), first - r)
     if tail is not None:
         # Not small enough to be left out of the square.
@@ -116,15 +121,14 @@ def logistic(b: Builder, v: Scalar) -> Scalar:
 
 
 def tanh(b: Builder, v: Scalar) -> Scalar:
-    """t / (t + 2) or 1 - 2 / (t + 2) with t = e**(2|x|) - 1, whichever loses less."""
+    """t / (t + 2) with t = e**(2|x|) - 1."""
     x = Expr(b, v)
     size = abs(x)
-    part = reduce(clamp(size, 0.0, _LOPSIDED(x)) * 2.0)
-    unit = power_of_two(part.n)
-    t = unit.fma(part.r + part.q, unit - 1.0)
-    large = size > 0.55
-    q = sel(large, 2.0, t) / (t + 2.0)
-    return sel(large, 1.0 - q, q).signed_as(x).v
+    far = _LOPSIDED(x)
+    n, r, _ = _remainder(sel(size > far, far, size) * 2.0)
+    unit = power_of_two(n)
+    t = unit.fma((r * r).fma(poly(r, EXP), r), unit - 1.0)
+    return (t / (t + 2.0)).signed_as(x).v
 
 
 def sinh(b: Builder, v: Scalar) -> Scalar:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from functrace.compiler.ir.builder import Builder
-from functrace.compiler.ir.kernel import Scalar
+from functrace.compiler.ir.kernel import F32, Scalar
 from functrace.compiler.ir.vecmath_expr import (
     Expr,
     PerFormat,
@@ -75,6 +75,9 @@ def _series(f: Expr) -> Pair:
 def _sum(first: Expr, second: Expr, third: Expr, rest: Expr) -> Pair:
     """The sum of four numbers that get smaller, as a sum of two."""
     high, e1 = fast_two_sum(first, second)
+    if first.v.dtype == F32:
+        # The third's error is what keeps float64 within one place; here it has room.
+        return high, third + (e1 + rest)
     high, e2 = fast_two_sum(high, third)
     return high, (e1 + e2) + rest
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from functrace.compiler.in_place import chain
+from functrace.compiler.plan import Array, Body, Op
 from functrace.compiler.structured import holds_jaxprs, inner_jaxprs
 from functrace.core.aval import ShapedArray
 from functrace.core.jaxpr import ClosedJaxpr, JaxprEqn
@@ -18,10 +20,12 @@ from functrace.core.lowering import (
     Nest,
     Reduction,
     Routines,
+    Scan,
     View,
+    While,
 )
 
-__all__ = ["fits_one_kernel"]
+__all__ = ["ARRAY_BYTES", "fits_one_kernel", "stays_in_place"]
 
 #: An array made inside may be so large, and all of them together.
 ARRAY_BYTES, ALL_BYTES = 4096, 1 << 17
@@ -54,7 +58,7 @@ class _Count:
         if isinstance(lowering, Nest) and lowering.scratch is not None:
             ins = [a.aval for a in eqn.invars]
             avals += [ShapedArray(s, np.dtype(d)) for s, d in lowering.scratch(ins, **eqn.params)]
-        if not isinstance(lowering, (Barrier, View)) and not self.small(avals):
+        if not isinstance(lowering, (Barrier, View)) and not self.small(avals[_may_be_large(eqn) :]):
             return False
         if self.equations > MOST_EQUATIONS or self.nbytes > ALL_BYTES:
             return False
@@ -76,6 +80,47 @@ class _Count:
         ins, outs = [a.aval for a in eqn.invars], [v.aval for v in eqn.outvars]
         scratch, stages = lowering.plan(ins, outs, np.dtype(np.int64), **eqn.params)
         return not scratch and all(map(callable, stages))
+
+
+def _may_be_large(eqn: JaxprEqn) -> int:
+    """Return how many results may be large because they may be written over operands."""
+    lowering, params = eqn.primitive.lowering, eqn.params
+    if isinstance(lowering, (Indexed, Nest)):
+        return int(lowering.update is not None)
+    if isinstance(lowering, Scan):
+        return int(params["num_carry"])
+    return len(eqn.outvars) if isinstance(lowering, While) else 0
+
+
+def stays_in_place(op: Op) -> bool:
+    """Whether each large array in a kernel is one that is carried and written over."""
+    return all(_body_in_place(body, count) for body, count in zip(op.bodies, _carries(op)))
+
+
+def _carries(op: Op) -> list[int]:
+    """Return how many of the results of each body are carried."""
+    lowering = op.eqn.primitive.lowering if op.eqn is not None else None
+    if isinstance(lowering, Scan):
+        return [op.params["num_carry"]]
+    if isinstance(lowering, While):
+        return [0, len(op.outs)]
+    return [0] * len(op.bodies)
+
+
+def _body_in_place(body: Body, count: int) -> bool:
+    over: set[Array] = set()
+    outputs = body.program.outputs[:count]
+    for array, out in zip(body.program.inputs, outputs):
+        if array.nbytes > ARRAY_BYTES:
+            found = None if out.copy else chain(body, out.array, array)
+            if found is None or any(o.array is array for o in outputs):
+                return False
+            over.update(found)
+    return all(
+        all(a.nbytes <= ARRAY_BYTES or a in over for a in group.stores)
+        and all(stays_in_place(op) for op in group.ops)
+        for group in body.groups
+    )
 
 
 def _products(eqn: JaxprEqn, lowering: Library) -> int:

@@ -11,11 +11,12 @@ from functrace.compiler.codegen_folds import FoldMaker
 from functrace.compiler.codegen_points import Point
 from functrace.compiler.ir.builder import ArrayRef, Index, MemoryRef
 from functrace.compiler.ir.kernel import I64, Value
-from functrace.compiler.plan import Array, Group, Op, Read, contiguous_strides
+from functrace.compiler.plan import Array, Group, Number, Op, Read, Update, contiguous_strides
 from functrace.compiler.runtime.lapack import routine_plan
 from functrace.compiler.schedule import Schedule
 from functrace.compiler.sequential.scope import Memory, Scope
 from functrace.core.lowering import Nest, Routines
+from functrace.ops.nests import for_each
 
 __all__ = ["GroupMaker"]
 
@@ -61,6 +62,22 @@ class GroupMaker(FoldMaker):
         for array, ref in zip(op.outs, outs):
             if array.size == 1:
                 self.scope.values[array] = ref.load([0] * ref.ndim)
+
+    def emit_update(self) -> None:
+        """Emit what writes a few elements of an array, or of a copy of it."""
+        (op,) = self.group.body
+        rule, (old, *others), (new,) = op.lowering, op.operands, op.outs
+        assert isinstance(rule, Update)
+        b, out = self.b, self.array_ref(new.read())
+        if isinstance(old, Number):
+            value = b.const(old.value, old.dtype)
+            b.loop(0, new.size, lambda i: self.buffer(new).store(i, value))
+        elif self.buffer(old.array) is not self.buffer(new):
+            first = self.array_ref(old)
+            for_each(b, out.shape, lambda index: out.store(index, first.load(index)))
+        rest = [self.array_ref(x) for x in others if isinstance(x, Read)]
+        rule.rule(b, [out, *rest], [out], op.avals_in, **op.params)
+        self.note_sites(op)
 
     def result(self, array: Array) -> ArrayRef:
         """Return where a nest puts a result; what its loops store is in memory at first."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from functrace.compiler.ir.builder import ArrayRef, Index
 from functrace.compiler.ir.kernel import I32, I64, Value
+from functrace.compiler.in_place import chain
 from functrace.compiler.plan import Array, Body, Group, Number, Op, Operand, Output, Read
+from functrace.compiler.sequential.fits import ARRAY_BYTES
 from functrace.compiler.sequential.groups import GroupMaker
 from functrace.compiler.sequential.polling import body_work, long_loop, polled_while
 from functrace.compiler.sequential.scope import Memory, Part, Scope
@@ -16,6 +19,14 @@ from functrace.core.lowering import Branches, Scan
 from functrace.ops.nests import for_each
 
 __all__ = ["Sequencer"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an array is carried, and what in the body is written over it."""
+
+    memory: Memory
+    over: list[Array]
 
 
 class Sequencer:
@@ -47,6 +58,8 @@ class Sequencer:
         maker = GroupMaker(self.b, self.sites, group, scope)
         if group.kind == "loop":
             maker.emit(body.schedules[group.index])
+        elif group.kind == "update":
+            maker.emit_update()
         else:
             maker.emit_nest()
 
@@ -59,24 +72,30 @@ class Sequencer:
         n, count = p["length"], p["num_carry"]
         carry, rows = body.program.inputs[:count], body.program.inputs[count:]
         stacks = [x for x in op.operands[count:] if isinstance(x, Read)][: len(rows)]
-        memories = [self.carried(a, x, scope) for a, x in zip(carry, op.operands)]
+        made = list(zip(body.program.outputs[count:], op.stacks))
+        early = [(out, stack) for out, stack in made if out.array in carry]
+        late = [(out, stack) for out, stack in made if out.array not in carry]
+        places = self.places(op, body, body.program.outputs[:count], scope)
         values = [self.first_value(x, scope) for a, x in zip(carry, op.operands) if a.size == 1]
 
         def one_round(i: Value, *held: Value) -> list[Value]:
             at = b.sub(b.const(n - 1, I64), i) if p["reverse"] else i
-            inner = self.enter(scope, carry, memories, held)
+            inner = self.enter(scope, carry, places, held)
             for row, stack in zip(rows, stacks):
                 self.open_row(row, stack, at, inner, scope)
-            for out, whole in zip(body.program.outputs[count:], op.stacks):
+            for out, whole in made:
                 self.place_row(out, whole, at, inner, scope)
-            self.groups(body, inner)
-            for out, whole in zip(body.program.outputs[count:], op.stacks):
+            # The body may write over what it was given.
+            for out, whole in early:
                 self.store_row(out, whole, at, inner, scope)
-            return self.next_carry(body.program.outputs[:count], carry, memories, inner)
+            self.groups(body, inner)
+            for out, whole in late:
+                self.store_row(out, whole, at, inner, scope)
+            return self.next_carry(body.program.outputs[:count], carry, places, inner)
 
         lo, hi = span if span is not None else (0, self.length(n))
         last = long_loop(self, op, lo, hi, n, values, one_round, body_work(body))
-        self.leave(op.outs[:count], memories, last, scope)
+        self.leave(op.outs[:count], places, last, scope)
 
     def length(self, n: int) -> Index:
         """Return the length of a loop: known, unless the kernel would be special by it."""
@@ -119,22 +138,22 @@ class Sequencer:
         """Emit a loop with a condition."""
         test, body = op.bodies
         carry = body.program.inputs
-        memories = [self.carried(a, x, scope) for a, x in zip(carry, op.operands)]
+        places = self.places(op, body, body.program.outputs, scope)
         values = [self.first_value(x, scope) for a, x in zip(carry, op.operands) if a.size == 1]
 
         def goes_on(*held: Value) -> Value:
-            inner = self.enter(scope, test.program.inputs, memories, held)
+            inner = self.enter(scope, test.program.inputs, places, held)
             self.groups(test, inner)
             return inner.value(test.program.outputs[0].array)
 
         def one_round(*held: Value) -> list[Value]:
-            inner = self.enter(scope, carry, memories, held)
+            inner = self.enter(scope, carry, places, held)
             self.groups(body, inner)
-            return self.next_carry(body.program.outputs, carry, memories, inner)
+            return self.next_carry(body.program.outputs, carry, places, inner)
 
         work = body_work(test) + body_work(body)
         last = polled_while(self, op, goes_on, one_round, values, work)
-        self.leave(op.outs, memories, last, scope)
+        self.leave(op.outs, places, last, scope)
 
     # --- branches ---
 
@@ -175,12 +194,34 @@ class Sequencer:
 
     # --- carries ---
 
-    def carried(self, array: Array, start: Operand, scope: Scope) -> Memory | None:
-        """Return the memory of a carried array, which starts as a copy; None for a value."""
-        if array.size == 1:
-            return None
-        memory: Memory = self.b.alloca(array.dtype, max(array.size, 1))
-        self.copy(start, scope, memory)
+    def places(
+        self, op: Op, body: Body, outs: Sequence[Output], scope: Scope
+    ) -> list[_Place | None]:
+        """Return where arrays are carried, which start as copies; None for values."""
+        places: list[_Place | None] = []
+        for array, start, out, result in zip(body.program.inputs, op.operands, outs, op.outs):
+            if array.size == 1:
+                places.append(None)
+                continue
+            memory = self.carried(array, start, result, scope)
+            handed_on = any(o.array is array for o in outs)
+            over = None if out.copy or handed_on else chain(body, out.array, array)
+            places.append(_Place(memory, over or []))
+        return places
+
+    def carried(self, array: Array, start: Operand, result: Array, scope: Scope) -> Memory:
+        """Return the memory of a carried array with its first elements in it."""
+        bound = scope.memories.get(result)
+        first = scope.memory(start.array) if isinstance(start, Read) and start.whole else None
+        if bound is not None and first is bound:
+            return bound
+        memory: Memory
+        if array.nbytes > ARRAY_BYTES:
+            memory = scope.memory(result)
+        else:
+            memory = self.b.alloca(array.dtype, max(array.size, 1))
+        if first is not memory:
+            self.copy(start, scope, memory)
         return memory
 
     def first_value(self, start: Operand, scope: Scope) -> Value:
@@ -195,64 +236,64 @@ class Sequencer:
         self,
         scope: Scope,
         carry: Sequence[Array],
-        memories: Sequence[Memory | None],
+        places: Sequence[_Place | None],
         held: Sequence[Value],
     ) -> Scope:
         """Return the scope of a body with its carry bound."""
         inner = Scope(self.b, scope)
         values = iter(held)
-        for array, memory in zip(carry, memories):
-            if memory is None:
+        for array, place in zip(carry, places):
+            if place is None:
                 inner.values[array] = next(values)
             else:
-                inner.memories[array] = memory
+                inner.memories.update(dict.fromkeys([array, *place.over], place.memory))
         return inner
 
     def next_carry(
         self,
         outs: Sequence[Output],
         carry: Sequence[Array],
-        memories: Sequence[Memory | None],
+        places: Sequence[_Place | None],
         inner: Scope,
     ) -> list[Value]:
         """Move carried arrays to where they are carried, and return the values."""
-        values = [inner.value(o.array) for o, m in zip(outs, memories) if m is None]
+        values = [inner.value(o.array) for o, p in zip(outs, places) if p is None]
         moves = [
-            (out.array, memory)
-            for out, memory, old in zip(outs, memories, carry)
-            if memory is not None and out.array is not old
+            (out.array, place.memory)
+            for out, place in zip(outs, places)
+            if place is not None and inner.memory(out.array) is not place.memory
         ]
         # What another carry is about to be written over is saved first.
         overwritten = set(carry)
         saved = []
         for array, _ in moves:
             if array in overwritten:
-                place = self.b.alloca(array.dtype, array.size)
-                self.copy(array.read(), inner, place)
-                saved.append((array, place))
-        for array, place in saved:
-            inner.memories[array] = place
-        for array, memory in moves:
-            if inner.memory(array) is not memory:
+                memory = self.b.alloca(array.dtype, array.size)
                 self.copy(array.read(), inner, memory)
+                saved.append((array, memory))
+        inner.memories.update(saved)
+        for array, memory in moves:
+            self.copy(array.read(), inner, memory)
         return values
 
     def leave(
         self,
         outs: Sequence[Array],
-        memories: Sequence[Memory | None],
+        places: Sequence[_Place | None],
         last: Sequence[Value],
         scope: Scope,
     ) -> None:
         """Bind the results of a loop to what was carried at the end."""
         values = iter(last)
-        for out, memory in zip(outs, memories):
-            if memory is None:
+        for out, place in zip(outs, places):
+            if place is None:
                 scope.values[out] = next(values)
-            elif scope.outer is None:
-                self.move(memory, scope.memory(out), out.size)
-            else:
-                scope.memories[out] = memory
+                continue
+            bound = scope.memories.get(out) or scope.given(out)
+            if bound is None:
+                scope.memories[out] = place.memory
+            elif bound is not place.memory:
+                self.move(place.memory, bound, out.size)
 
     # --- copies ---
 

@@ -37,7 +37,9 @@ def body_work(body: Body) -> int:
 def _group_work(group: Group) -> int:
     if group.kind != "sequence":
         points = math.prod(group.space)
-        if group.kind == "nest":
+        if group.kind == "update":
+            points = math.prod(group.body[0].operands[-1].shape)
+        elif group.kind == "nest":
             points = sum(a.size for op in group.ops for a in (*op.outs, *(r.array for r in op.reads)))
         return points * sum(map(op_cost, group.ops))
     (op,) = group.body

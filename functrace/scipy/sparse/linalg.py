@@ -1,3 +1,4 @@
+# ruff: noqa: N803 - matrices have capital letters, as in SciPy
 """Iterative solvers of linear systems given as functions, with implicit derivatives.
 
 The matrix is a function of a vector, or an array; vectors may be trees of arrays. A derivative is
@@ -25,7 +26,7 @@ import functrace.numpy as fnp
 from functrace import lax, tree
 from functrace.api.pullback import linear_transpose
 from functrace.core.arguments import argument_leaf
-from functrace.core.aval import ShapeDtypeStruct, ShapedArray, is_array_like, typeof
+from functrace.core.aval import ShapedArray, ShapeDtypeStruct, is_array_like, typeof
 from functrace.errors import ShapeError, StructureError, compose
 from functrace.source_info import api_boundary
 
@@ -109,6 +110,11 @@ def _tolerance(b: Vector, tol: float, atol: float) -> Any:
     return fnp.maximum(tol * tol * _real_dot(b, b), float(atol) ** 2)
 
 
+def _unfinished(size: Any, enough: Any, k: Any) -> Any:
+    """Whether a residual is too large; a NaN goes once through a step, into the solution."""
+    return (size > enough) | (fnp.isnan(size) & (k == 0))
+
+
 # --- conjugate gradients -----------------------------------------------------------------------
 
 
@@ -119,7 +125,7 @@ def _cg_solve(
 
     def goes_on(state: Any) -> Any:
         _, r, _, _, k = state
-        return (_real_dot(r, r) > enough) & (k < maxiter)
+        return _unfinished(_real_dot(r, r), enough, k) & (k < maxiter)
 
     def step(state: Any) -> Any:
         x, r, gamma, p, k = state
@@ -180,7 +186,7 @@ def _bicgstab_solve(
 
     def goes_on(state: Any) -> Any:
         _, r, _, _, _, _, broken, k = state
-        return (_real_dot(r, r) > enough) & (k < maxiter) & ~broken
+        return _unfinished(_real_dot(r, r), enough, k) & (k < maxiter) & ~broken
 
     def step(state: Any) -> Any:
         x, r, shadow, p, rho, _, _, k = state
@@ -264,7 +270,7 @@ def _gmres_solve(
 
     def goes_on(state: Any) -> Any:
         _, _, norm, k = state
-        return (norm > enough) & (k < maxiter)
+        return _unfinished(norm, enough, k) & (k < maxiter)
 
     def cycle(state: Any) -> Any:
         x, r, norm, k = state
@@ -288,7 +294,7 @@ def _krylov_step(A: Operator, r: Vector, norm: Any, enough: Any, restart: int) -
 
     def goes_on(state: Any) -> Any:
         _, _, _, _, left, k = state
-        return (k < restart) & (left > enough)
+        return (k < restart) & _unfinished(left, enough, k)
 
     def step(state: Any) -> Any:
         basis, triangle, rotations, right, _, k = state

@@ -1,0 +1,87 @@
+"""A process that measures its memory: ``python -m benchmarks.footprint LIBRARY GROUP CASE SIZE``."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.libraries import LIBRARIES
+from benchmarks.worker import Job, find
+
+FLOAT = "float64"
+SMALL = 64  # the size of the warm-up, where a case has one
+
+
+def status(field: str) -> int:
+    """Bytes of a field of /proc/self/status: VmRSS is resident now, VmHWM at the highest."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"no {field}")
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak(lib: Any, group: str, name: str, size: int) -> dict[str, int]:
+    """Above the warm process, of three calls and their data."""
+    case = find(group, name)
+    warm = Job(lib, case, min(size, SMALL), FLOAT)
+    lib.wait(warm.call(*warm.args))
+    del warm
+    gc.collect()
+    before = status("VmRSS")
+    job = Job(lib, case, size, FLOAT)
+    job.ways = []
+    gc.collect()
+    forget_peak()  # making the data isn't the call's
+    result = None
+    for _ in range(3):
+        del result
+        result = lib.wait(job.call(*job.args))
+    found = {"peak": status("VmHWM") - before}
+    if lib.name == "functrace" and hasattr(job.call, "lower"):
+        analysis = job.call.lower(*job.args).compile().memory_analysis()
+        found["plan"] = analysis["peak_memory_in_bytes"]
+    return found
+
+
+def jits(lib: Any, count: int) -> dict[str, int]:
+    """What ``count`` different functions leave behind, each compiled, called and dropped."""
+    x = lib.put(LIBRARIES["numpy"]().xp.arange(64.0))
+
+    def one(i: int) -> None:
+        def f(x: Any) -> Any:
+            y = lib.xp.sin(x * (i + 0.5)) + i
+            for _ in range(i % 7):
+                y = y * x + lib.xp.exp(-y)
+            return lib.xp.sum(y) if i % 2 else y
+
+        lib.wait(lib.jit(f)(x))
+
+    for i in range(20):
+        one(-i)
+    gc.collect()
+    before = status("VmRSS")
+    for i in range(count):
+        one(i)
+    gc.collect()
+    return {"peak": status("VmRSS") - before}
+
+
+def main() -> None:
+    library, group, name, size = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FUNCTRACE_CACHE_DIR"] = folder
+        lib = LIBRARIES[library]()
+        found = jits(lib, int(size)) if group == "jits" else peak(lib, group, name, int(size))
+    print("bytes:", *(word for pair in found.items() for word in pair))
+
+
+if __name__ == "__main__":
+    main()
