@@ -82,6 +82,7 @@ CASES: dict[str, Case] = {
         lambda x: mp.power(2, x), ((-1075, 1024), (-150, 128), (-1, 1)), (), (-1076, 1024)
     ),
     "expm1": Case(mp.expm1, ((-40, 710), (-18, 89), (-1.5, 1.5)), (), (-99, 710)),
+    "fmod": Case(lambda x, y: mp.mpf(math.fmod(x, y)), ((-9, 9),)),
     "hypot": Case(mp.hypot, ((-2, 2),)),
     "lgamma": Case(_lgamma, ((0, 9), (0, 99)), (1, 2), (0, _INF)),
     "lgamma, x < 0": Case(_lgamma, ((-9, 0), (-99, 0)), (), (-1e4, 0), _at_size(_lgamma)),
@@ -147,10 +148,10 @@ def samples(name: str, dtype: str, n: int, seed: int = 0) -> tuple[Array, ...]:
     x = x[(x >= low) & (x <= high) & (x != 0) & np.isfinite(x)]
     if high == 0:  # not at the poles
         x = x[x != np.floor(x)]
-    if base(name) in ("atan2", "hypot"):
+    if base(name) in ("atan2", "hypot", "fmod"):
         with np.errstate(over="ignore"):
             near = (x * np.exp(rng.uniform(-20, 20, len(x)))).astype(dtype)
-        return x, np.where(np.isfinite(near), near, x)
+        return x, np.where(np.isfinite(near) & (near != 0), near, x)
     return (x, _exponents(rng, x, dtype)) if name == "pow" else (x,)
 
 
@@ -213,7 +214,8 @@ def _shown(ends: tuple[float, float]) -> str:
 
 def compiled(name: str) -> Callable[..., Array]:
     """The function as a compiled program."""
-    rule = getattr(lax, base(name), None) or getattr(fnp, base(name))
+    rule = lax.rem if name == "fmod" else getattr(lax, base(name), None)
+    rule = rule or getattr(fnp, base(name))
     return ft.jit(lambda *xs: rule(*xs))
 
 
@@ -250,7 +252,8 @@ def _jax_function(name: str) -> Callable[..., Any] | None:
     except ImportError:
         return None
     jax.config.update("jax_enable_x64", True)
-    rule = getattr(jax.lax, base(name), None) or getattr(jax.numpy, base(name), None)
+    rule = jax.lax.rem if name == "fmod" else getattr(jax.lax, base(name), None)
+    rule = rule or getattr(jax.numpy, base(name), None)
     return None if rule is None else jax.jit(rule)
 
 

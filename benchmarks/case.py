@@ -44,6 +44,7 @@ class Case:
         sizes: what ``data`` is called with; a row each.
         dtypes: a row each.
         tolerance: the largest error, relative to the largest value of the reference, by dtype.
+        wait_for_each: wait for each call's result, rather than for the last of a sample.
         checks: how many calls in a row are checked: more than one where calls keep a state.
         reference: the library whose float64 result is right; by default NumPy's, or JAX's.
     """
@@ -57,6 +58,7 @@ class Case:
         default_factory=lambda: {"float32": 1e-4, "float64": 1e-9}
     )
     checks: int = 1
+    wait_for_each: bool = True
     reference: str = ""
 
 

@@ -135,6 +135,12 @@ class Functrace(Library):
         return self.nn.logsumexp(x, axis=axis)
 
 
+class Baseline(Functrace):
+    """functrace doing what a row is measured by; its result is another one."""
+
+    name = "baseline"
+
+
 class Jax(Library):
     name = "jax"
 
@@ -180,6 +186,15 @@ class Jax(Library):
 
     def logsumexp(self, x: Any, axis: int) -> Any:
         return self.nn.logsumexp(x, axis=axis)
+
+
+class JaxGivenNumpy(Jax):
+    """JAX as the user of NumPy calls it: each call takes NumPy's arrays."""
+
+    name = "jax, numpy in"
+
+    def put(self, args: Any) -> Any:
+        return args
 
 
 class Torch(Library):
@@ -290,10 +305,12 @@ class C(Library):
     name = "c"
 
 
-LIBRARIES: dict[str, type[Library]] = {
-    lib.name: lib for lib in (Functrace, Jax, Torch, Autograd, Numba, Library, OpenBLAS, C)
-}
-NEEDS = {"openblas": "scipy_openblas64"}
+KINDS: tuple[type[Library], ...] = (
+    *(Functrace, Baseline, Jax, JaxGivenNumpy, Torch),
+    *(Autograd, Numba, Library, OpenBLAS, C),
+)
+LIBRARIES = {lib.name: lib for lib in KINDS}
+NEEDS = {"openblas": "scipy_openblas64", "jax, numpy in": "jax", "baseline": "functrace"}
 
 
 def installed(name: str) -> bool:

@@ -80,9 +80,7 @@ class Child:
     def __init__(self, name: str, options: Options, folder: str) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(
-            target=serve, args=(name, theirs, folder), daemon=True
-        )
+        self.process = context.Process(target=serve, args=(name, theirs, folder), daemon=True)
         self.process.start()
         theirs.close()
 
@@ -132,7 +130,10 @@ def label(case: Case, size: int, dtype: str) -> str:
 
 
 def contenders(case: Case, options: Options) -> list[str]:
-    return [n for n in (OURS, *options.peers) if n in case.builders and libraries.installed(n)]
+    """Ours, and the chosen peers that have a way to do it; a baseline is always chosen."""
+    chosen = (OURS, *options.peers, "baseline")
+    chosen += ("jax, numpy in",) if "jax" in options.peers else ()
+    return [n for n in chosen if n in case.builders and libraries.installed(n)]
 
 
 def make_reference(children: Children, group: str, case: Case, size: int, path: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functrace.compiler.runtime import build, driver
 from functrace.compiler.runtime.cache import CacheInfo
+from functrace.control.bodies import forget_bodies
 
 __all__ = ["cache_info", "clear_caches"]
 
@@ -27,6 +28,7 @@ def clear_caches(disk: bool = False) -> None:
     """Forget every kernel that no live program uses, reset the counts, give spare memory back.
 
     Jitted functions keep their own traces and programs; ``f.clear_cache()`` drops those of one.
+    The bodies of loops that were called outside of ``jit`` are forgotten here.
 
     Args:
         disk: also remove the kernels kept on disk for this and other processes.
@@ -37,5 +39,6 @@ def clear_caches(disk: bool = False) -> None:
         >>> cache_info().entries
         0
     """
+    forget_bodies()
     build.clear_caches(disk)
     driver.free_memory()

@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import functrace as ft
 import functrace.numpy as fnp
+from functrace import lax
 from functrace.errors import (
     DTypeError,
     MissingRuleError,
@@ -182,6 +185,19 @@ def test_nondiff_argnums_take_python_values(kind: Any) -> None:
         assert ft.grad(form)(2.0) == 30.0
     named = kind(power, nondiff_argnames=("n", "fun"))
     assert named.nondiff == (0, 2)
+
+
+@pytest.mark.parametrize("kind", [ft.custom_jvp, ft.custom_vjp])
+def test_nondiff_arguments_may_be_traced_elsewhere(kind: Any) -> None:
+    f = kind(lambda s, x: s * x, nondiff_argnums=(0,))
+    if kind is ft.custom_jvp:
+        f.defjvp(lambda s, p, t: (f(s, *p), 5.0 * s * t[0]))
+    else:
+        f.defvjp(lambda s, x: (f(s, x), None), lambda s, kept, ct: (5.0 * s * ct,))
+    assert ft.grad(ft.jit(lambda x, s: f(s, x)))(2.0, 3.0) == 15.0
+    assert ft.jit(ft.grad(lambda x, s: f(s, x)))(2.0, 3.0) == 15.0
+    np.testing.assert_allclose(ft.vmap(ft.grad(lambda x, s: f(s, x)))(X, X), 5.0 * X)
+    np.testing.assert_allclose(ft.vmap(ft.grad(ft.jit(lambda x, s: f(s, x))))(X, X), 5.0 * X)
 
 
 def test_nondiff_argument_that_moves_is_refused() -> None:
@@ -372,3 +388,144 @@ def test_custom_functions_inside_one_another() -> None:
     for form in wraps(f):
         np.testing.assert_allclose(ft.grad(form)(0.5), wanted)
         np.testing.assert_allclose(ft.vmap(ft.grad(form))(np.full(2, 0.5)), wanted)
+
+
+# --- in loops, and nested at random ------------------------------------------------------------
+
+
+def tripled_jvp() -> Any:
+    f = ft.custom_jvp(lambda x: np.sin(x))
+    f.defjvp(lambda p, t: (f(*p), 3.0 * np.cos(p[0]) * t[0]))
+    return f
+
+
+def tripled_vjp() -> Any:
+    f = ft.custom_vjp(lambda x: np.sin(x))
+    f.defvjp(lambda x: (f(x), x), lambda x, ct: (3.0 * np.cos(x) * ct,))
+    return f
+
+
+@pytest.mark.parametrize("make", [tripled_jvp, tripled_vjp])
+@pytest.mark.parametrize("kind", ["scan", "while", "fori", "cond"])
+def test_rules_inside_control_flow(make: Any, kind: str) -> None:
+    f = make()
+    loops = {
+        "scan": lambda x: lax.scan(lambda c, _: (f(c), None), x, None, length=3)[0],
+        "while": lambda x: lax.while_loop(
+            lambda s: s[1] < 3, lambda s: (f(s[0]), s[1] + 1), (x, 0)
+        )[0],
+        "fori": lambda x: lax.fori_loop(0, 3, lambda i, c: f(c), x),
+        "cond": lambda x: lax.cond(x > 0.0, lambda x: f(f(f(x))), lambda x: x, x),
+    }
+    loop = loops[kind]
+    first = ft.grad(lambda x: f(f(f(x))))
+    for form in (loop, ft.jit(loop)):
+        np.testing.assert_allclose(ft.grad(form)(0.5), first(0.5))
+        np.testing.assert_allclose(ft.jit(ft.grad(form))(0.5), first(0.5))
+        np.testing.assert_allclose(ft.grad(ft.grad(form))(0.5), ft.grad(first)(0.5))
+        np.testing.assert_allclose(ft.vmap(ft.grad(form))(np.full(2, 0.5)), first(0.5))
+        if make is tripled_jvp:
+            np.testing.assert_allclose(ft.jvp(form, (0.5,), (1.0,))[1], first(0.5))
+
+
+def own_jvp(f: Any) -> Any:
+    """Return a function with its own derivative as the rule."""
+    custom = ft.custom_jvp(f)
+    custom.defjvp(lambda p, t: ft.jvp(f, p, t))
+    return custom
+
+
+def own_vjp(f: Any) -> Any:
+    custom = ft.custom_vjp(f)
+    custom.defvjp(lambda x: (f(x), x), lambda x, ct: ft.vjp(f, x)[1](ct))
+    return custom
+
+
+def own_gradient(f: Any) -> Any:
+    return ft.custom_gradient(lambda x: (f(x), lambda ct: ft.vjp(f, x)[1](ct)))
+
+
+def in_a_scan(f: Any) -> Any:
+    return lambda x: lax.scan(lambda c, _: (f(c), None), x, None, length=1)[0]
+
+
+WRAPPERS = {
+    "jit": ft.jit,
+    "checkpoint": ft.checkpoint,
+    "checkpoint everything": lambda f: ft.checkpoint(
+        f, policy=ft.checkpoint_policies.everything_saveable
+    ),
+    "custom_jvp": own_jvp,
+    "custom_vjp": own_vjp,
+    "custom_gradient": own_gradient,
+    "vmap": lambda f: lambda x: np.sum(ft.vmap(f)(fnp.stack([x, x])), 0) / 2.0,
+    "scan": in_a_scan,
+    "while": lambda f: (
+        lambda x: lax.while_loop(lambda s: s[1] < 1, lambda s: (f(s[0]), s[1] + 1), (x, 0))[0]
+    ),
+    "cond": lambda f: lambda x: lax.cond(np.sum(x) > 1e9, lambda x: x, f, x),
+}
+PARTS = [np.sin, lambda x: x * np.exp(-x), lambda x: fnp.roll(x, 1) * x + 0.5]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.lists(st.sampled_from(sorted(WRAPPERS)), max_size=3)),
+        min_size=1,
+        max_size=2,
+    ),
+    st.lists(st.sampled_from(sorted(WRAPPERS)), max_size=2),
+)
+def test_random_nestings_have_the_plain_derivatives(parts: Any, around: Any) -> None:
+    def plain(x: Any) -> Any:
+        for part, _ in parts:
+            x = PARTS[part](x)
+        return x
+
+    def wrapped(x: Any) -> Any:
+        for part, names in parts:
+            f = PARTS[part]
+            for name in names:
+                f = WRAPPERS[name](f)
+            x = f(x)
+        return x
+
+    for name in around:
+        wrapped = WRAPPERS[name](wrapped)
+
+    def total(f: Any) -> Any:
+        return lambda x: np.sum(np.cos(f(x)))
+
+    wanted = ft.grad(total(plain))(X)
+    for grad in (ft.grad(total(wrapped)), ft.jit(ft.grad(total(wrapped)))):
+        np.testing.assert_allclose(grad(X), wanted, rtol=1e-9, atol=1e-12)
+    lanes = ft.vmap(ft.grad(total(wrapped)))(np.stack([X, X]))
+    np.testing.assert_allclose(lanes, [wanted, wanted], rtol=1e-9, atol=1e-12)
+    twice = ft.jacrev(ft.grad(total(plain)))(X)
+    got = ft.jacrev(ft.grad(total(wrapped)))(X)
+    np.testing.assert_allclose(got, twice, rtol=1e-8, atol=1e-10)
+
+
+# --- a rule is not kept longer than what it sees -----------------------------------------------
+
+ALPHA = 1.0
+
+
+def test_loops_notice_what_wrapped_functions_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    custom = ft.custom_jvp(lambda x: ALPHA * x)
+    custom.defjvp(lambda p, t: (custom(*p), 10.0 * ALPHA * t[0]))
+    wrapped = [ft.checkpoint(lambda x: ALPHA * x), ft.vmap(lambda x: ALPHA * x), custom]
+    ones = np.ones(1)
+
+    def make(f: Any) -> Any:
+        body = lambda c, v: (f(c), None)  # noqa: E731 - one body for all calls
+        return lambda x: lax.scan(body, x, None, length=2)[0]
+
+    loops = [make(f) for f in wrapped]
+    for alpha in (1.0, 2.0, 1.0):
+        monkeypatch.setitem(globals(), "ALPHA", alpha)
+        assert [loop(ones)[0] for loop in loops] == [alpha**2] * 3
+        assert ft.grad(lambda x: np.sum(loops[2](x)))(ones) == 100.0 * alpha**2
+    custom.defjvp(lambda p, t: (custom(*p), 3.0 * t[0]))
+    assert ft.grad(lambda x: np.sum(loops[2](x)))(ones) == 9.0

@@ -1,6 +1,8 @@
 """The groups of benchmarks: in each file ``CASES`` or ``run``, ``TITLE`` and ``GOALS``."""
 
 NAMES = (
+    "eager",
+    "dispatch",
     "elementwise",
     "reductions",
     "movement",
@@ -13,4 +15,6 @@ NAMES = (
     "compile",
     "memory",
     "sequential",
+    "loops_compile",
+    "loops_costs",
 )

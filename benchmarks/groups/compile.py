@@ -74,8 +74,8 @@ def fill(row: Row, name: str, seconds: list[float]) -> None:
     row.medians[name], row.minima[name] = ordered[len(ordered) // 2], ordered[0]
 
 
-def cold(program: Program, options: Options) -> Row:
-    row = Row("compile", f"cold: {program.name}")
+def cold(group: str, program: Program, options: Options) -> Row:
+    row = Row(group, f"cold: {program.name}")
     for name in libraries(options):
         with tempfile.TemporaryDirectory() as folder:
             try:
@@ -126,7 +126,7 @@ def new_batch_size(options: Options) -> Row:
 def run(options: Options) -> Iterator[Row]:
     for program in PROGRAMS:
         if options.match in f"cold: {program.name}":
-            yield cold(program, options)
+            yield cold("compile", program, options)
     for program in SECOND_PROCESS:
         if options.match in f"second process: {program.name}":
             yield from second_process(program, options)

@@ -143,9 +143,7 @@ CASES = [
     ),
     Case("per-example gradients", features, dict.fromkeys(OURS_AND_JAX, per_example), WIDTHS),
     Case("n-body energy", bodies, value(potential), (100, 1000)),
-    Case(
-        "n-body forces", bodies, {**value(forces, *VALUE), "numba": forces_by_numba}, (100, 1000)
-    ),
+    Case("n-body forces", bodies, {**value(forces, *VALUE), "numba": forces_by_numba}, (100, 1000)),
     Case("n-body forces by gradient", bodies, gradient(potential), (100, 1000)),
     Case("gradient through n-body forces", bodies, gradient(force_work), (100, 1000)),
 ]

@@ -268,16 +268,13 @@ def hmm(lib: Any) -> Any:
 
 
 def orbit(lib: Any) -> Any:
-    """One solution, for scalars; ``kind`` is their type."""
+    """One solution, for scalars; ``one`` is 1 in their type."""
 
     @lib.numba.njit
-    def solve(anomaly, eccentricity, kind):
-        one = kind(1.0)
+    def solve(anomaly, eccentricity, one):
         e = anomaly + one
         for _ in range(50):
-            change = (e - eccentricity * math.sin(e) - anomaly) / (
-                one - eccentricity * math.cos(e)
-            )
+            change = (e - eccentricity * math.sin(e) - anomaly) / (one - eccentricity * math.cos(e))
             e -= change
             if abs(change) <= 1e-5:
                 break
@@ -291,19 +288,19 @@ def kepler(lib: Any) -> Any:
 
     @lib.numba.njit
     def f(anomaly, eccentricity):
-        return solve(anomaly.item(), eccentricity.item(), anomaly.dtype.type)
+        return solve(anomaly.item(), eccentricity.item(), anomaly.dtype.type(1.0))
 
     return f
 
 
 def keplers(lib: Any) -> Any:
-    solve = orbit(lib)
+    solve, prange = orbit(lib), lib.numba.prange
 
     @lib.numba.njit(parallel=True)
     def f(anomaly, eccentricity):
-        out = np.empty_like(anomaly)
-        for i in lib.numba.prange(anomaly.size):
-            out[i] = solve(anomaly[i], eccentricity[i], anomaly.dtype.type)
+        out, ones = np.empty_like(anomaly), np.ones(1, anomaly.dtype)
+        for i in prange(anomaly.size):
+            out[i] = solve(anomaly[i], eccentricity[i], ones[0])
         return out
 
     return f

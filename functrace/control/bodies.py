@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from functrace.control.interning import intern_jaxpr
+from functrace.control.interning import clear_interned, intern_jaxpr
 from functrace.control.unchanged import Surroundings
 from functrace.core.arguments import argument_leaf
 from functrace.core.aval import ShapedArray
@@ -28,6 +28,7 @@ __all__ = [
     "Body",
     "Call",
     "can_run_as_python",
+    "forget_bodies",
     "number_or_array",
     "trace_body",
     "warn_that_python_runs",
@@ -95,6 +96,12 @@ def _keep(fun: Any, key: Any, new: _Kept) -> None:
     if len(kept) >= KEPT_PER_FUNCTION:
         kept.clear()
     kept[key] = new
+
+
+def forget_bodies() -> None:
+    """Forget every traced body, and so the programs and derivatives made of it."""
+    _traces.clear()
+    clear_interned()
 
 
 def _trace(fun: Any, call: Call, avals: Sequence[ShapedArray], name: str) -> Body:

@@ -20,17 +20,21 @@ from functrace.errors import ShapeError, StructureError, compose
 from functrace.interpreters.staging import same_bits, stage
 from functrace.source_info import api_boundary, describe_function
 
-__all__ = ["closed_over", "closes_over_tracers", "closure_convert", "stage_open"]
+__all__ = ["closes_over_tracers", "closure_convert", "reached_values", "stage_open"]
 
 _DEEPEST = 4
 
 
-def closed_over(fun: Any, depth: int = _DEEPEST) -> Iterator[Any]:
-    """Yield the array-like values that a function reaches without being given them.
+def reached_values(*things: Any) -> Iterator[Any]:
+    """Yield the arrays and tracers in trees, and those that functions in them reach by themselves.
 
-    They are those in its closure, its defaults, its bound and partial arguments, the functions
-    among these, and the global arrays that it names.
+    They are those in a function's closure, its defaults, its bound and partial arguments, what
+    the functions among these reach, and the global arrays that it names.
     """
+    yield from _values(things, _DEEPEST)
+
+
+def _closed_over(fun: Any, depth: int) -> Iterator[Any]:
     if isinstance(fun, functools.partial):
         yield from _values((fun.args, fun.keywords), depth)
         fun = fun.func
@@ -57,12 +61,12 @@ def _values(value: Any, depth: int) -> Iterator[Any]:
         if isinstance(leaf, (Tracer, np.ndarray)):
             yield leaf
         elif callable(leaf) and depth:
-            yield from closed_over(leaf, depth - 1)
+            yield from _closed_over(leaf, depth - 1)
 
 
-def closes_over_tracers(*funs: Any) -> bool:
-    """Tell whether functions reach values of a transformation that is running."""
-    return any(isinstance(v, Tracer) for fun in funs for v in closed_over(fun))
+def closes_over_tracers(*things: Any) -> bool:
+    """Tell whether functions, or trees, reach values of a transformation that is running."""
+    return any(isinstance(v, Tracer) for v in reached_values(*things))
 
 
 def stage_open(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from functrace import tree
-from functrace.control.closures import closed_over
+from functrace.control.closures import reached_values
 from functrace.core.arguments import argument_leaf, require_callable
 from functrace.core.aval import ShapedArray, is_python_number, typeof
 from functrace.core.jaxpr import ClosedJaxpr, Jaxpr, Var, eval_jaxpr
@@ -200,7 +200,7 @@ def runs_as_python(trace: Trace | None) -> bool:
 
 
 def open_jvp_arguments(
-    trace: JVPTrace, leaves: Sequence[Any], *funs: Any
+    trace: JVPTrace, leaves: Sequence[Any], *things: Any
 ) -> tuple[list[Any], list[Any]]:
     """Return primals and tangents (None is zero) of the operands of a rule that runs as Python.
 
@@ -212,7 +212,7 @@ def open_jvp_arguments(
         primals.append(leaf.primal if mine else leaf)
         tangents.append(leaf.tangent if mine else None)
     if isinstance(trace.tangent_trace, LinearTrace):
-        for value in (*leaves, *(v for fun in funs for v in closed_over(fun))):
+        for value in (*leaves, *reached_values(things)):
             if type(value) is np.ndarray:
                 trace.tangent_trace.notice(value)
     return primals, tangents

@@ -45,7 +45,9 @@ def _while_linearize(
     p = Operands.of(primals, cond_nconsts, body_nconsts)
     moves = Operands.of(nonzero, cond_nconsts, body_nconsts)
     consts = tuple(moves.body_consts)
-    carry, _ = jvp_of_body(body_jaxpr, consts, moves.carry)
+    carry = fixpoint(
+        moves.carry, lambda flags: linearize_jaxpr(body_jaxpr, (*consts, *flags)).nonzero_out
+    )
     outs, kept = run_forward(cond_jaxpr, body_jaxpr, p.cond_consts, p.body_consts, p.carry)
     avals = body_jaxpr.in_avals[body_nconsts:]
 

@@ -127,7 +127,7 @@ class BatchTrace(Trace):
 
 
 _ADVICE = {
-    "bool": "np.where(condition, a, b); or don't map this argument (in_axes=None).",
+    "bool": "np.where(condition, a, b) or lax.cond; or don't map this argument (in_axes=None).",
     "index": "functrace.numpy.take(x, i) instead of x[i] for a plain array or a list x; or don't "
     "map this argument (in_axes=None).",
     "float": "NumPy's functions instead of math's; to write into a plain array, "

@@ -59,7 +59,8 @@ class JaxprTracer(ArrayOperators, Tracer):
 # --- Trace -------------------------------------------------------------------------------------
 
 _ADVICE = {
-    "bool": "np.where(condition, a, b); or mark the argument that decides static (static_argnums).",
+    "bool": "np.where(condition, a, b) or lax.cond; or mark the argument that decides static "
+    "(static_argnums).",
     "int": "mark the argument static (static_argnums), or use x.shape.",
     "index": "functrace.numpy.take(x, i) instead of x[i] for a plain array or a list x; or mark "
     "the argument static (static_argnums).",

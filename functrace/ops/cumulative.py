@@ -35,7 +35,7 @@ from functrace.ops.families import (
 from functrace.ops.indexing import take_along_axis
 from functrace.ops.joining import concatenate, slice_in_dim
 from functrace.ops.logical import eq, is_nan, ne, select
-from functrace.ops.nests import for_each, share_each
+from functrace.ops.nests import for_each, share_each, unit_index
 from functrace.ops.reductions import highest, lowest
 from functrace.ops.structural import lanes_first, reshape, transpose
 
@@ -78,14 +78,10 @@ def _walk(
     n, lines = shape[-1], b.const(1, INT64)
     for extent in shape[:-1]:
         lines = b.mul(lines, extent)
-    lo, hi = (b.add(0, x) if isinstance(x, int) else x for x in b.part(lines))
+    lo, hi = b.part(lines)
 
     def index(line: Any) -> tuple[Any, ...]:
-        found: list[Any] = []
-        for extent in reversed(shape[1:-1]):
-            found.append(b.index_rem(line, extent))
-            line = b.index_div(line, extent)
-        return (line, *reversed(found)) if len(shape) > 1 else ()
+        return unit_index(b, line, shape[:-1])
 
     def together(first: Any, count: int) -> None:
         leads = [index(b.add(first, k)) for k in range(count)]

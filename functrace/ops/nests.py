@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["fold_each", "for_each", "for_each_row", "in_bounds", "moving_axis", "share_each"]
+__all__ = [
+    "fold_each",
+    "for_each",
+    "for_each_row",
+    "in_bounds",
+    "moving_axis",
+    "share_each",
+    "unit_index",
+]
 
 Index = tuple[Any, ...]
 
@@ -31,14 +39,17 @@ def share_each(b: Any, extents: Sequence[Any], body: Callable[[Index], None]) ->
         units = b.mul(units, n)
     lo, hi = b.part(units)
 
-    def unit(i: Any) -> None:
-        index: list[Any] = []
-        for n in reversed(extents[1:]):
-            index.append(b.index_rem(i, n))
-            i = b.index_div(i, n)
-        body((i, *reversed(index)) if extents else ())
+    b.loop(lo, hi, lambda i: body(unit_index(b, i, extents)))
 
-    b.loop(lo, hi, unit)
+
+def unit_index(b: Any, unit: Any, extents: Sequence[Any]) -> Index:
+    """Return the index of a unit, counted in row-major order."""
+    index: list[Any] = []
+    for n in reversed(extents[1:]):
+        more = b.index_div(unit, n)
+        index.append(b.sub(unit, b.mul(more, n)))
+        unit = more
+    return (unit, *reversed(index)) if extents else ()
 
 
 def fold_each(

@@ -8,6 +8,7 @@ first NaN, if there is one), as pooling layers usually do.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ from functrace.ops.families import ANY, NUMERIC, check_dtypes
 from functrace.ops.indexing import gather
 from functrace.ops.joining import pad_p
 from functrace.ops.logical import ge, select
-from functrace.ops.nests import fold_each, for_each
+from functrace.ops.nests import fold_each, share_each
 from functrace.ops.reductions import beats, highest, lowest
 from functrace.ops.structural import move_axis, reshape
 from functrace.ops.window_sizes import Padding, Sizes, dilated, window_places
@@ -138,6 +139,22 @@ def _typed(primitive: Primitive, dtypes: str, out_dtype: np.dtype[Any] | None = 
         return ShapedArray(w.out_shape(x.shape), x.dtype if out_dtype is None else out_dtype)
 
 
+def _each_place(b: Any, shape: Sequence[Any], body: Callable[[tuple[Any, ...]], None]) -> None:
+    """Emit ``body(index)`` for each window; threads share the rows of them."""
+    if not shape:
+        body(())
+        return
+    share_each(b, shape[:-1], lambda row: b.loop(0, shape[-1], lambda i: body((*row, i))))
+
+
+def _units(avals_in: Any, avals_out: Any, **params: Any) -> tuple[int, int]:
+    """Return how many rows of windows there are, and the work of each."""
+    (out,), window = avals_out, math.prod(params["window_dimensions"])
+    if not out.shape:
+        return 1, window
+    return math.prod(out.shape[:-1]), 4 * window * out.shape[-1]
+
+
 def _window_reduction(
     name: str,
     dtypes: str,
@@ -173,9 +190,9 @@ def _window_reduction(
             total = w.fold(b, x, index, [start], lambda at, acc: [combine(b, acc, x.load(at))])
             out.store(index, total[0])
 
-        for_each(b, out.shape, place)
+        _each_place(b, out.shape, place)
 
-    primitive.def_lowering(Nest(nest))
+    primitive.def_lowering(Nest(nest, split=_units))
     return primitive
 
 
@@ -273,9 +290,9 @@ def _arg_window(name: str, greatest: bool) -> Primitive:
             zero = b.const(0, x.dtype)
             out.store(index, w.fold(b, x, index, [zero, none], step)[1])
 
-        for_each(b, out.shape, place)
+        _each_place(b, out.shape, place)
 
-    primitive.def_lowering(Nest(nest))
+    primitive.def_lowering(Nest(nest, split=_units))
     return primitive
 
 

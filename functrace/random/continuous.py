@@ -65,6 +65,11 @@ def laplace(key: Any, shape: Any = (), dtype: Any = None) -> Any:
         key: the key.
         shape: the shape of the result.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> laplace(random.key(0), (3,)).round(3)
+        array([ 0.178,  0.838, -2.668])
     """
     one = dtype.type(1)
     u = between(key, shape, dtype, np.finfo(dtype).epsneg - one, one)
@@ -79,6 +84,11 @@ def logistic(key: Any, shape: Any = (), dtype: Any = None) -> Any:
         key: the key.
         shape: the shape of the result.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> logistic(random.key(0), (3,)).round(3)
+        array([-0.329, -1.287,  3.326])
     """
     u = _positive(key, shape, dtype)
     return lax.log(u) - lax.log1p(-u)
@@ -92,6 +102,11 @@ def cauchy(key: Any, shape: Any = (), dtype: Any = None) -> Any:
         key: the key.
         shape: the shape of the result.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> cauchy(random.key(0), (3,)).round(3)
+        array([-0.262, -1.238,  9.143])
     """
     u = between(key, shape, dtype, np.finfo(dtype).eps, dtype.type(1))
     return lax.tan((u - 0.5) * math.pi)
@@ -106,6 +121,11 @@ def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None) -> Any:
         b: the shape parameter, positive.
         shape: the shape of the result; by default that of ``b``.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> pareto(random.key(0), 3.0, (3,)).round(3)
+        array([1.198, 1.085, 3.067])
     """
     return lax.exp(lax.div(exponentials(key, shape, dtype), b))
 
@@ -119,6 +139,11 @@ def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None) -> Any:
         scale: the standard deviation.
         shape: the shape of the result; by default that of ``scale``.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> rayleigh(random.key(0), 1.0, (3,)).round(3)
+        array([1.32 , 1.75 , 0.266])
     """
     return lax.mul(scale, lax.sqrt(-2 * lax.log(unit(key, dtype, shape))))
 
@@ -135,6 +160,11 @@ def weibull_min(
         concentration: one over the power.
         shape: the shape of what is drawn; the parameters broadcast against it.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> weibull_min(random.key(0), 1.0, 2.0, (3,)).round(3)
+        array([0.736, 0.494, 1.833])
     """
     scale, concentration = (lax.convert_element_type(x, dtype) for x in (scale, concentration))
     return exponentials(key, shape, dtype) ** (1.0 / concentration) * scale
@@ -153,6 +183,11 @@ def triangular(
         right: where it ends.
         shape: the shape of the result; by default that of the parameters.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> triangular(random.key(0), 0.0, 0.5, 2.0, (3,)).round(3)
+        array([0.679, 0.465, 1.677])
     """
     u = unit(key, dtype, shape)
     width = right - left

@@ -39,6 +39,11 @@ def geometric(key: Any, p: Any, shape: Any = None, dtype: Any = None) -> Any:
         p: the probability of success.
         shape: the shape of the result; by default that of ``p``.
         dtype: an integer dtype; int64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> geometric(random.key(0), 0.25, (3,))
+        array([4, 6, 1])
     """
     p = inexact(p, "p of random.geometric")
     u = unit(key, p.dtype, shape)
@@ -88,6 +93,11 @@ def poisson(key: Any, lam: Any, shape: Any = None, dtype: Any = None) -> Any:
         lam: the rate; float32 is computed with, whatever its dtype.
         shape: the shape of the result; by default that of ``lam``.
         dtype: an integer dtype; int64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> poisson(random.key(0), 4.0, (3,))
+        array([0, 1, 5])
     """
     lam = broadcast_to(lax.convert_element_type(lam, FLOAT32), shape)
     few = lax.bitwise_or(lax.ne(lam, lam), lax.lt(lam, FEW))
@@ -160,6 +170,11 @@ def binomial(key: Any, n: Any, p: Any, shape: Any = None, dtype: Any = None) -> 
         p: the probability of success; the result is NaN where it is NaN.
         shape: the shape of the result; by default that of the parameters.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> binomial(random.key(0), 10, 0.5, (3,))
+        array([4., 7., 6.])
     """
     n, p = operand(n, "n of random.binomial"), inexact(p, "p of random.binomial")
     shape = result_shape("binomial", shape, n, p)
@@ -193,7 +208,7 @@ def binomials(key: Any, n: Any, p: Any, shape: Shape, dtype: DType) -> Any:
 
 
 def _waiting_times(key: Any, n: Any, p: Any, shape: Shape) -> Any:
-    """Count how many successes there are, by drawing the trials until each, before n have passed."""
+    """Count successes before n trials have passed, by drawing how long each takes."""
     kind = p.dtype
     log_failure = lax.log1p(-p)
 
@@ -274,6 +289,12 @@ def multinomial(
         shape: the shape of the result; by default that of ``p``.
         dtype: a floating dtype; float64 by default.
         unroll: accepted for JAX's sake.
+
+    Example:
+        >>> import numpy as np
+        >>> from functrace import random
+        >>> multinomial(random.key(0), 10, np.array([0.2, 0.3, 0.5]))
+        array([1., 4., 5.])
     """
     n, p = promote_dtypes(inexact(n, "n of random.multinomial"), inexact(p, "p of multinomial"))
     shape = p.shape if shape is None else shape

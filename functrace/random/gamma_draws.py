@@ -68,7 +68,7 @@ def _each(fun: Any, *xs: Any) -> Any:
 
 
 def _one(key: Any, a: Any, log_space: bool) -> Any:
-    """Draw one number: Marsaglia and Tsang, "A simple method for generating gamma variables" (2000).
+    """Marsaglia and Tsang, "A simple method for generating gamma variables" (2000).
 
     Below 1 it is a number for ``a + 1`` times a uniform one to the power ``1 / a``.
     """

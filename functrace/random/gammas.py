@@ -42,8 +42,8 @@ def gamma(key: Any, a: Any, shape: Any = None, dtype: Any = None) -> Any:
 
     Example:
         >>> from functrace import random
-        >>> gamma(random.key(0), 3.0, (2,))
-        array([1.])
+        >>> gamma(random.key(0), 3.0, (3,)).round(3)
+        array([2.263, 1.962, 5.131])
     """
     return gammas(key, a, shape, log_space=False)
 
@@ -57,6 +57,11 @@ def loggamma(key: Any, a: Any, shape: Any = None, dtype: Any = None) -> Any:
         a: the shape parameter, positive.
         shape: the shape of the result; by default that of ``a``.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> loggamma(random.key(0), 0.01, (3,)).round(3)
+        array([-111.954, -228.982,  -84.621])
     """
     return gammas(key, a, shape, log_space=True)
 
@@ -71,6 +76,11 @@ def beta(key: Any, a: Any, b: Any, shape: Any = None, dtype: Any = None) -> Any:
         b: the second parameter, positive.
         shape: the shape of the result; by default that of the parameters.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> beta(random.key(0), 2.0, 3.0, (3,)).round(3)
+        array([0.328, 0.614, 0.76 ])
     """
     first, second = children(key)
     x, y = gammas(first, a, shape, log_space=True), gammas(second, b, shape, log_space=True)
@@ -88,6 +98,12 @@ def dirichlet(key: Any, alpha: Any, shape: Any = None, dtype: Any = None) -> Any
         alpha: the concentrations, along the last axis.
         shape: the shape of the result without that axis; by default that of ``alpha``.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> import numpy as np
+        >>> from functrace import random
+        >>> dirichlet(random.key(0), np.array([1.0, 2.0, 3.0])).round(3)
+        array([0.071, 0.167, 0.762])
     """
     alpha = lax.convert_element_type(alpha, dtype)
     whole = batched("dirichlet", shape, alpha)
@@ -110,6 +126,11 @@ def chisquare(key: Any, df: Any, shape: Any = None, dtype: Any = None) -> Any:
         df: the degrees of freedom, positive.
         shape: the shape of the result; by default that of ``df``.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> chisquare(random.key(0), 3.0, (3,)).round(3)
+        array([1.814, 1.448, 5.98 ])
     """
     return _chisquare(key, df, shape)
 
@@ -124,6 +145,11 @@ def f(key: Any, dfnum: Any, dfden: Any, shape: Any = None, dtype: Any = None) ->
         dfden: those below it.
         shape: the shape of the result; by default that of the parameters.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> f(random.key(0), 3.0, 5.0, (3,)).round(3)
+        array([1.548, 0.357, 0.093])
     """
     below, above = children(key)
     return (_chisquare(above, dfnum, shape) / dfnum) / (_chisquare(below, dfden, shape) / dfden)
@@ -138,6 +164,11 @@ def t(key: Any, df: Any, shape: Any = None, dtype: Any = None) -> Any:
         df: the degrees of freedom, positive.
         shape: the shape of the result; by default that of ``df``.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> t(random.key(0), 3.0, (3,)).round(3)
+        array([ 1.401, -0.607,  1.122])
     """
     first, second = children(key)
     half = df / 2
@@ -164,6 +195,11 @@ def generalized_normal(key: Any, p: Any, shape: Any = (), dtype: Any = None) -> 
         p: the power.
         shape: the shape of the result.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> generalized_normal(random.key(0), 1.5, (3,)).round(3)
+        array([ 1.005, -1.684, -0.203])
     """
     return _generalized_normals(key, p, shape, dtype)
 
@@ -181,6 +217,11 @@ def ball(key: Any, d: int, p: Any = 2.0, shape: Any = (), dtype: Any = None) -> 
         p: the power of the norm.
         shape: the shape of the result without the axis of dimensions, the last.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> ball(random.key(0), 2).round(3)
+        array([-0.87 , -0.455])
     """
     first, second = children(key)
     x = _generalized_normals(first, p, (*shape, d), dtype)

@@ -76,7 +76,7 @@ def key(seed: Any, *, impl: str | None = None) -> Any:
         array([ 0, 42], dtype=uint32)
     """
     _check_impl(impl)
-    if isinstance(seed, (int, np.bool_)) and not isinstance(seed, (bool, np.bool_)):
+    if isinstance(seed, int) and not isinstance(seed, bool):
         seed = np.int64(seed)
     dtype = getattr(seed, "dtype", None)
     if dtype is None or dtype.kind not in "iu" or np.shape(seed) != ():
@@ -131,10 +131,7 @@ def split(key: Any, num: int | tuple[int, ...] = 2) -> Any:
         >>> first
         array([1797259609, 2579123966], dtype=uint32)
     """
-    try:
-        shape = (operator.index(num),)  # type: ignore[arg-type]
-    except TypeError:
-        shape = tuple(map(operator.index, num))  # type: ignore[arg-type]
+    shape = tuple(map(operator.index, num if isinstance(num, (tuple, list)) else (num,)))
     if any(n < 0 for n in shape):
         raise ShapeError(f"random.split: num is {num}; it can't be negative.")
     return _split(checked_key("split", key), shape)

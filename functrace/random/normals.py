@@ -54,7 +54,7 @@ def normal(key: Any, shape: Any = (), dtype: Any = None) -> Any:
     Example:
         >>> from functrace import random
         >>> normal(random.key(0), (2,), np.float32)
-        array([1.622642 , 2.0252647], dtype=float32)
+        array([1.6226422, 2.0252645], dtype=float32)
     """
     return normals(key, shape, dtype)
 
@@ -93,6 +93,11 @@ def lognormal(key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None) 
         sigma: the standard deviation of the logarithm.
         shape: the shape of the result; by default that of ``sigma``.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> lognormal(random.key(0), 0.5, (3,)).round(3)
+        array([0.902, 0.675, 2.479])
     """
     return lax.exp(lax.mul(normals(key, shape, dtype), sigma))
 
@@ -105,6 +110,11 @@ def maxwell(key: Any, shape: Any = (), dtype: Any = None) -> Any:
         key: the key.
         shape: the shape of the result.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> maxwell(random.key(0), (3,)).round(3)
+        array([1.989, 0.425, 1.24 ])
     """
     return _lengths(key, shape, dtype)
 
@@ -125,6 +135,11 @@ def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype:
         shape: what comes before the shape of the parameters in that of the result; by default
             their own shape, once more.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> double_sided_maxwell(random.key(0), 0.0, 1.0, (3,)).round(3)
+        array([ 1.985, -2.478, -1.633])
     """
     loc, scale = (lax.convert_element_type(x, dtype) for x in (loc, scale))
     parameters = lax.broadcast_shapes(loc.shape, scale.shape)
@@ -145,6 +160,11 @@ def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None) -> Any:
         mean: the mean.
         shape: the shape of the result; by default that of ``mean``.
         dtype: a floating dtype; float64 by default.
+
+    Example:
+        >>> from functrace import random
+        >>> wald(random.key(0), 2.0, (3,)).round(3)
+        array([0.223, 3.901, 3.57 ])
     """
     first, second = children(key)
     square = lax.square(normals(first, shape, dtype))

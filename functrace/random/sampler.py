@@ -72,9 +72,9 @@ class _Traced:
     """A body under ``jit``, with what it needn't know of done before and after."""
 
     def __init__(self, body: Any, names: list[str], fixed: list[int], pointwise: bool) -> None:
-        # No ``__wrapped__``: the signature is that of ``__call__``, all positions.
-        functools.update_wrapper(self, body)
-        del self.__wrapped__
+        self.__name__ = body.__name__
+        self.__qualname__ = body.__qualname__
+        self.__module__ = body.__module__
         self.body = body
         self.names = names
         self.fixed = fixed

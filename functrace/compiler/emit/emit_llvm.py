@@ -27,6 +27,7 @@ from functrace.compiler.ir.independence import independent_lanes
 from functrace.compiler.ir.kernel import (
     ERROR_SLOT,
     FAIL_KINDS,
+    POLL_SOURCE_WORD,
     POLL_WORD,
     STATUS_KIND_SHIFT,
     Buffer,
@@ -79,11 +80,11 @@ def module(kernels: Sequence[Kernel], names: Names) -> str:
         for k, name in zip(kernels, names, strict=True)
     ]
     functions, externs = vecmath.used_functions([k.body for k in kernels])
+    texts += _vector_functions(wanted)
     for f in reversed(functions):
         # Those who call it stand before it.
         if any(f"@{f.name}(" in text for text in texts):
             texts.append(_scalar_text(f))
-    texts += _vector_functions(wanted)
     body = "\n".join(texts)
     declared = [*declarations(body), *extern_definitions(externs, body)]
     return "\n".join([*declared, "", body, *metadata.lines, ""])
@@ -482,7 +483,11 @@ class _KernelPrinter(_Printer):
         elif isinstance(stmt, Poll):
             cell = self.temp()
             self.frame_pointer(cell, str(ERROR_SLOT))
-            self.emit(f"{cell}.w = getelementptr inbounds i64, ptr {cell}, i64 {POLL_WORD}")
+            self.emit(f"{cell}.own = getelementptr inbounds i64, ptr {cell}, i64 {POLL_WORD}")
+            self.emit(f"{cell}.source = getelementptr i64, ptr {cell}, i64 {POLL_SOURCE_WORD}")
+            self.emit(f"{cell}.of = load ptr, ptr {cell}.source, align 8")
+            self.emit(f"{cell}.no = icmp eq ptr {cell}.of, null")
+            self.emit(f"{cell}.w = select i1 {cell}.no, ptr {cell}.own, ptr {cell}.of")
             self.emit(f"%v{stmt.result.id} = load volatile i64, ptr {cell}.w, align 8")
         else:
             super().stmt(stmt)

@@ -193,9 +193,7 @@ class Arithmetic(ScalarCore):
         return self._sel(is_zero, zero, result)
 
     def _fmod(self, x: Scalar, y: Scalar) -> Scalar:
-        # The float64 remainder of two float32 numbers is exact, and a float32 number.
-        wide = self._op("extern", F64, self._cast(x, F64), self._cast(y, F64), attr="fmod")
-        return self._cast(wide, x.dtype)
+        return self._op("math", x.dtype, x, y, attr="fmod")
 
     def _float_mod(self, x: Scalar, y: Scalar) -> Scalar:
         return self._float_divmod(x, y)[1]

@@ -385,9 +385,9 @@ class KernelBuilder(Builder):
         self._record.append(Entry(buffer, None))
         return MemoryRef(self, buffer)
 
-    def part(self, units: Index) -> tuple[Index, Index]:
+    def part(self, units: Index) -> tuple[Value, Value]:
         """The units of a loop nest that are to be run: of so many, some if threads share them."""
-        return (self.lo, self.hi) if self.shared else (0, units)
+        return (self.lo, self.hi) if self.shared else (self._index(0), self._index(units))
 
     def param(self) -> Scalar:
         """The next record entry as an int64 value, readable everywhere in the kernel."""

@@ -4,7 +4,8 @@
 
 `record[k]` is, by the kernel's list of `Entry`s, either a frame slot (of a buffer) or an integer.
 `frame[ERROR_SLOT]` points at `ERROR_CELL_WORDS` int64 words: `[0:MAX_DETAILS]` receive the details
-of a failure, `[POLL_WORD]` is read by `Builder.poll` and stops the kernel when it isn't zero.
+of a failure, `[POLL_WORD]` is read by `Builder.poll` and stops the kernel when it isn't zero. A
+thread that helps has a cell of its own, whose `[POLL_SOURCE_WORD]` points at the caller's poll word.
 The status is 0, or `(code of the kind << STATUS_KIND_SHIFT) | site`, where `site` counts the
 `Fail`s of the kernel in the order they were built (`Kernel.sites`).
 """
@@ -36,9 +37,10 @@ MEMORY_DTYPES: tuple[np.dtype[Any], ...] = tuple(
 )
 
 ERROR_SLOT = 0
-ERROR_CELL_WORDS = 8
+ERROR_CELL_WORDS = 9
 MAX_DETAILS = 7
 POLL_WORD = 7
+POLL_SOURCE_WORD = 8
 STATUS_KIND_SHIFT = 48
 FAIL_KINDS: dict[str, int] = {"index": 1, "check": 2, "nan": 3, "interrupt": 4, "linalg": 5}
 

@@ -19,6 +19,7 @@ from functrace.compiler.ir.convention import ERROR_SLOT as ERROR_SLOT
 from functrace.compiler.ir.convention import FAIL_KINDS as FAIL_KINDS
 from functrace.compiler.ir.convention import MAX_DETAILS as MAX_DETAILS
 from functrace.compiler.ir.convention import MEMORY_DTYPES as MEMORY_DTYPES
+from functrace.compiler.ir.convention import POLL_SOURCE_WORD as POLL_SOURCE_WORD
 from functrace.compiler.ir.convention import POLL_WORD as POLL_WORD
 from functrace.compiler.ir.convention import STATUS_KIND_SHIFT as STATUS_KIND_SHIFT
 
@@ -67,7 +68,7 @@ MATH_ARITY: dict[str, int] = dict.fromkeys(
         "sqrt",
     ],
     1,
-) | {"atan2": 2, "pow": 2, "hypot": 2}
+) | {"atan2": 2, "pow": 2, "hypot": 2, "fmod": 2}
 
 # Scalar operations with the number of their operands. Booleans use and/or/xor/not/eq/ne/select.
 #   floordiv, floormod: signed or unsigned, divisor non-zero, no overflow (the builder guards)

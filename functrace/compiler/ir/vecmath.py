@@ -3,7 +3,7 @@
 `function(name, dtype)` gives the body of a function; both printers print it. Each is written once
 for float32 and float64 and computed in its own format, with fused multiply-adds where they gain
 accuracy or speed. All of them vectorise; they branch only to what few arguments need: sin, cos
-and tan of huge angles to the C library, pow to its special cases.
+and tan of huge angles and fmod of huge quotients to the C library, pow to its special cases.
 
 `BOUNDS` says how accurate they are; `benchmarks/accuracy.py` measures them against it.
 """
@@ -16,6 +16,7 @@ from typing import Any
 
 from functrace.compiler.ir import (
     vecmath_exp,
+    vecmath_fmod,
     vecmath_gamma,
     vecmath_log,
     vecmath_pow,
@@ -61,6 +62,7 @@ RULES: dict[str, Rule] = {
     "digamma": vecmath_gamma.digamma,
     "cbrt": vecmath_special.cbrt,
     "hypot": vecmath_special.hypot,
+    "fmod": vecmath_fmod.fmod,
 }
 
 
@@ -86,6 +88,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "exp": (1.0, 1.0),
     "exp2": (1.1, 1.0),
     "expm1": (1.4, 1.4),
+    "fmod": (0.0, 0.0),
     "hypot": (1.1, 1.1),
     "lgamma": (4.0, 4.0),
     "lgamma, x < 0": (4.0, 4.0),

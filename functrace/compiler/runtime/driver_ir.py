@@ -18,6 +18,7 @@ from enum import IntEnum
 from functrace.compiler.ir.convention import (
     ERROR_CELL_WORDS,
     FAIL_KINDS,
+    POLL_SOURCE_WORD,
     POLL_WORD,
     STATUS_KIND_SHIFT,
 )
@@ -336,6 +337,7 @@ def _constants() -> dict[str, int]:
     items = tuple.__basicsize__
     words |= {"TUPLE_ITEM_0": items, "TUPLE_ITEM_1": items + 8, "SCALAR_VALUE": 16}
     words |= {"CELL_POLL": 8 * POLL_WORD, "CELL_STEP": 8 * CELL_STEP_WORD}
+    words |= {"CELL_POLL_SOURCE": 8 * POLL_SOURCE_WORD}
     words |= {"INTERRUPTED": FAIL_KINDS["interrupt"] << STATUS_KIND_SHIFT}
     words |= {"ARRAY_DATA": 16, "ARRAY_NDIM": 24, "ARRAY_DIMS": 32}
     words |= {"ROW_WORDS": ROW_WORDS, "READABLE": _READABLE, "WRITABLE": _READABLE | 1024}

@@ -333,6 +333,9 @@ define internal void @ft_join() noinline {
   %bytes = shl i64 %slots, 3
   call void @llvm.memcpy.p0.p0.i64(ptr %copy, ptr %frame, i64 %bytes, i1 false)
   store ptr %cell, ptr %copy
+  %callers = ld ptr %frame + 0
+  %poll = getelementptr i8, ptr %callers, i64 $CELL_POLL
+  st ptr %poll -> %cell + $CELL_POLL_SOURCE
   call void @ft_work(ptr %copy)
   ret void
 }

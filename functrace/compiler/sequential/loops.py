@@ -94,7 +94,11 @@ class Sequencer:
             return self.next_carry(body.program.outputs[:count], carry, places, inner)
 
         lo, hi = span if span is not None else (0, self.length(n))
-        last = long_loop(self, op, lo, hi, n, values, one_round, body_work(body))
+        if span is None and n == 1:
+            # No loop: stacks of one row may be scalars, which a loop's body can't leave behind.
+            last = one_round(b.const(0, I64), *values)
+        else:
+            last = long_loop(self, op, lo, hi, n, values, one_round, body_work(body))
         self.leave(op.outs[:count], places, last, scope)
 
     def length(self, n: int) -> Index:
