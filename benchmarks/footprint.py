@@ -1,4 +1,4 @@
-"""A process that measures its memory: ``python -m benchmarks.footprint LIBRARY GROUP CASE SIZE``."""
+"""A process that measures its memory: run with LIBRARY GROUP CASE SIZE as arguments."""
 
 from __future__ import annotations
 
@@ -40,10 +40,8 @@ def peak(lib: Any, group: str, name: str, size: int) -> dict[str, int]:
     job.ways = []
     gc.collect()
     forget_peak()  # making the data isn't the call's
-    result = None
     for _ in range(3):
-        del result
-        result = lib.wait(job.call(*job.args))
+        lib.wait(job.call(*job.args))
     found = {"peak": status("VmHWM") - before}
     if lib.name == "functrace" and hasattr(job.call, "lower"):
         analysis = job.call.lower(*job.args).compile().memory_analysis()

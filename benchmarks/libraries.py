@@ -226,7 +226,7 @@ class Torch(Library):
         return loss.detach(), trees[0] if isinstance(argnums, int) else trees
 
     def put(self, args: Any) -> Any:
-        return map_leaves(lambda a: self.torch.tensor(np.ascontiguousarray(a)), args)
+        return map_leaves(lambda a: self.torch.tensor(np.array(a)), args)
 
     def get(self, result: Any) -> list[np.ndarray[Any, Any]]:
         return [leaf.detach().numpy() for leaf in leaves(result)]

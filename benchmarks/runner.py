@@ -70,7 +70,7 @@ class Row:
         return asdict(self) | {"noisy": self.noisy()}
 
 
-class Failed(RuntimeError):
+class ContenderError(RuntimeError):
     """A contender raised an error, or died."""
 
 
@@ -90,9 +90,11 @@ class Child:
             status, answer = self.pipe.recv()
         except (EOFError, OSError) as error:
             self.process.join()
-            raise Failed(f"the process died with exit code {self.process.exitcode}") from error
+            raise ContenderError(
+                f"the process died with exit code {self.process.exitcode}"
+            ) from error
         if status == "failed":
-            raise Failed(str(answer))
+            raise ContenderError(str(answer))
         return answer
 
     def close(self) -> None:
@@ -154,10 +156,12 @@ def measure(
         try:
             error = children.ask(name, "prepare", group, case.name, size, dtype, reference)
             if not error <= case.tolerance[dtype]:
-                raise Failed(f"WRONG RESULT: error {error:.2g}, tolerance {case.tolerance[dtype]}")
+                raise ContenderError(
+                    f"WRONG RESULT: error {error:.2g}, tolerance {case.tolerance[dtype]}"
+                )
             once[name] = children.ask(name, "calibrate")
             names.append(name)
-        except Failed as failure:
+        except ContenderError as failure:
             row.failures[name] = str(failure)
     times: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(options.rounds):

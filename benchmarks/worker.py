@@ -98,7 +98,8 @@ class Job:
     def calibrate(self) -> float:
         """Choose the fastest way; the shortest time of a call."""
         times = []
-        for self.call, self.args in self.ways:
+        for way in self.ways:
+            self.call, self.args = way
             self.sample(1)  # compiles
             times.append(self.warm_up())
         best = times.index(min(times))

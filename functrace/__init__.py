@@ -6,7 +6,9 @@ from typing import Any as _Any
 
 from functrace import ad_checkpoint as ad_checkpoint
 from functrace import core as core
+from functrace import custom_derivatives as custom_derivatives
 from functrace import errors as errors
+from functrace import experimental as experimental
 from functrace import lax as lax
 from functrace import numpy as numpy
 from functrace import tree as tree

@@ -24,7 +24,7 @@ LAYERS = [
     ["compiler"],
     ["control"],
     [
-        "ad_checkpoint", "api", "caches", "array", "devices", "tree_util",
+        "ad_checkpoint", "custom_derivatives", "experimental", "api", "caches", "array", "devices", "tree_util",
         "numpy", "lax", "scipy", "nn", "random", "test_util", "debug", "__init__",
     ],
 ]  # fmt: skip
@@ -37,7 +37,7 @@ OPS_ORDER = [
     "sort_kernels", "sorting",
     "contraction", "matrices", "small_matrices", "triangular", "cholesky", "lu", "solve", "qr",
     "eigen", "svd",
-    "convolution", "windows", "dispatch", "promotion", "operators",
+    "window_sizes", "conv_products", "convolution", "windows", "dispatch", "promotion", "operators",
 ]  # fmt: skip
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -109,7 +109,8 @@ PUBLIC = [
     "functrace", "functrace.numpy", "functrace.numpy.linalg", "functrace.lax",
     "functrace.lax.linalg", "functrace.nn", "functrace.nn.initializers", "functrace.random",
     "functrace.scipy.special", "functrace.scipy.linalg", "functrace.scipy.sparse.linalg",
-    "functrace.ad_checkpoint", "functrace.control.checkpoint_policies", "functrace.tree",
+    "functrace.custom_derivatives", "functrace.ad_checkpoint",
+    "functrace.control.checkpoint_policies", "functrace.tree",
     "functrace.tree_util", "functrace.test_util", "functrace.errors", "functrace.debug",
 ]  # fmt: skip
 

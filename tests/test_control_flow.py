@@ -355,14 +355,11 @@ def test_a_checkpointed_scan_keeps_the_carry_only() -> None:
 # --- while in reverse --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("places", "enough"), [(4, 4), (4, 8), (8, 8)])
-def test_while_replays_what_it_did_not_keep(
-    places: int, enough: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("places", [2, 4, 8])
+def test_while_replays_what_it_did_not_keep(places: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(while_reverse, "FEWEST", places)
     monkeypatch.setattr(while_reverse, "MOST", places)
-    monkeypatch.setattr(while_reverse, "ENOUGH", enough)
-    scale = 1.0 + places / 100 + enough / 1000  # programs are kept by what they compute
+    scale = 1.0 + places / 100  # programs are kept by what they compute
 
     def loss(a: Any, b: Any, steps: Any) -> Any:
         def step(c: Any) -> Any:
@@ -372,7 +369,7 @@ def test_while_replays_what_it_did_not_keep(
         return np.sum(lax.while_loop(lambda c: c[0] < steps, step, (0, b * a))[1])
 
     with config.override(backend="python"):
-        for steps in (0, 1, 3, 4, 5, 8, 9, 31, 70):
+        for steps in (0, 1, 3, 4, 5, 8, 9, 31, 70, 129):
             with ft.disable_jit():
                 want = ft.grad(loss, (0, 1))(0.7, XS, steps)
             got = ft.grad(loss, (0, 1))(0.7, XS, steps)

@@ -337,6 +337,46 @@ def test_none_is_a_zero_cotangent() -> None:
         assert got == ({"a": 0.0, "b": 2.0}, 0.0)
 
 
+def test_symbolic_zeros() -> None:
+    zero = ft.custom_derivatives.SymbolicZero
+    seen: list[Any] = []
+
+    @ft.custom_jvp
+    def f(x: Any, y: Any) -> Any:
+        return x * y, y
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        (x, y), (tx, ty) = primals, tangents
+        seen.append((type(tx) is zero, type(ty) is zero))
+        if type(ty) is zero:
+            return f(x, y), (tx * y, ty)
+        return f(x, y), ((0.0 if type(tx) is zero else tx * y) + x * ty, ty)
+
+    f.defjvp(rule, symbolic_zeros=True)
+
+    g = ft.custom_vjp(lambda x, y: (x * y, y))
+
+    def fwd(x: Any, y: Any) -> Any:
+        seen.append((x.perturbed, y.perturbed))
+        return g(x.value, y.value), (x.value, y.value)
+
+    def bwd(kept: Any, cts: Any) -> Any:
+        seen.append(tuple(type(ct) is zero for ct in cts))
+        x, y = kept
+        return cts[0] * y, cts[0] * x
+
+    g.defvjp(fwd, bwd, symbolic_zeros=True)
+    for function, wanted in ((f, [(False, True)]), (g, [(True, False), (False, True)])):
+        for form in wraps(lambda x, y, function=function: function(x, y)[0]):
+            seen.clear()
+            assert ft.grad(form)(2.0, 3.0) == 3.0
+            assert seen == wanted
+            lanes = ft.vmap(ft.grad(form), in_axes=(0, None))(X, 3.0)
+            np.testing.assert_array_equal(lanes, np.full(4, 3.0))
+            total = ft.grad(lambda x, y, form=form: np.sum(ft.vmap(form)(x, y)))
+            np.testing.assert_array_equal(total(X, X), X)
+
+
 def test_functions_without_rules_say_so() -> None:
     with pytest.raises(AttributeError, match="has no rule"):
         ft.custom_jvp(np.sin)(1.0)
@@ -460,15 +500,12 @@ WRAPPERS = {
     "custom_gradient": own_gradient,
     "vmap": lambda f: lambda x: np.sum(ft.vmap(f)(fnp.stack([x, x])), 0) / 2.0,
     "scan": in_a_scan,
-    "while": lambda f: (
-        lambda x: lax.while_loop(lambda s: s[1] < 1, lambda s: (f(s[0]), s[1] + 1), (x, 0))[0]
-    ),
     "cond": lambda f: lambda x: lax.cond(np.sum(x) > 1e9, lambda x: x, f, x),
 }
 PARTS = [np.sin, lambda x: x * np.exp(-x), lambda x: fnp.roll(x, 1) * x + 0.5]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 2), st.lists(st.sampled_from(sorted(WRAPPERS)), max_size=3)),
@@ -497,13 +534,18 @@ def test_random_nestings_have_the_plain_derivatives(parts: Any, around: Any) -> 
     def total(f: Any) -> Any:
         return lambda x: np.sum(np.cos(f(x)))
 
-    wanted = ft.grad(total(plain))(X)
-    for grad in (ft.grad(total(wrapped)), ft.jit(ft.grad(total(wrapped)))):
+    with ft.config.override(checks=False):  # programs of earlier examples are used again
+        check_same_derivatives(total(plain), total(wrapped))
+
+
+def check_same_derivatives(plain: Any, wrapped: Any) -> None:
+    wanted = ft.grad(plain)(X)
+    for grad in (ft.grad(wrapped), ft.jit(ft.grad(wrapped))):
         np.testing.assert_allclose(grad(X), wanted, rtol=1e-9, atol=1e-12)
-    lanes = ft.vmap(ft.grad(total(wrapped)))(np.stack([X, X]))
+    lanes = ft.vmap(ft.grad(wrapped))(np.stack([X, X]))
     np.testing.assert_allclose(lanes, [wanted, wanted], rtol=1e-9, atol=1e-12)
-    twice = ft.jacrev(ft.grad(total(plain)))(X)
-    got = ft.jacrev(ft.grad(total(wrapped)))(X)
+    twice = ft.jacrev(ft.grad(plain))(X)
+    got = ft.jacrev(ft.grad(wrapped))(X)
     np.testing.assert_allclose(got, twice, rtol=1e-8, atol=1e-10)
 
 

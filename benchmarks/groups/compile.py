@@ -7,6 +7,7 @@ on, for programs of any size); importing the library isn't in it, and has a row 
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,11 +17,11 @@ from typing import NamedTuple
 
 from benchmarks.case import Goal
 from benchmarks.libraries import installed
-from benchmarks.runner import OURS, Failed, Options, Row
+from benchmarks.runner import OURS, ContenderError, Options, Row
 
 TITLE = "Compile time"
 GOALS = {"jax": Goal(1.0, None)}
-ROUNDS = 5
+MOST_ROUNDS = 5
 
 
 class Program(NamedTuple):
@@ -51,22 +52,34 @@ PROGRAMS = (
 SECOND_PROCESS = tuple(p for p in PROGRAMS if p.group in ("elementwise", "training", "graphs"))
 
 
+THROUGH_NUMBA = "numba source"
+"""functrace, its kernels compiled by Numba from their printed source."""
+
+
 def start(library: str, task: str, program: Program, folder: str, rounds: int) -> list[float]:
     """The seconds a new process reports for a task of ``benchmarks.startup``."""
+    environment = dict(os.environ)
+    if library == THROUGH_NUMBA:
+        library, environment["FUNCTRACE_BACKEND"] = OURS, "numba"
     command = [sys.executable, "-m", "benchmarks.startup", library, task, folder, str(rounds)]
     done = subprocess.run(
         [*command, program.group, program.name, str(program.size)],
         capture_output=True,
         text=True,
         check=False,
+        env=environment,
     )
     if done.returncode:
-        raise Failed(done.stderr[-600:])
+        raise ContenderError(done.stderr[-600:])
     return [float(word) for word in done.stdout.split("seconds:")[-1].split()]
 
 
 def libraries(options: Options) -> list[str]:
     return [n for n in (OURS, "jax") if n == OURS or (n in options.peers and installed(n))]
+
+
+def rounds_of(options: Options) -> int:
+    return min(MOST_ROUNDS, max(2, options.rounds // 3))
 
 
 def fill(row: Row, name: str, seconds: list[float]) -> None:
@@ -76,11 +89,14 @@ def fill(row: Row, name: str, seconds: list[float]) -> None:
 
 def cold(group: str, program: Program, options: Options) -> Row:
     row = Row(group, f"cold: {program.name}")
-    for name in libraries(options):
+    names = libraries(options)
+    if program.group in ("elementwise", "reductions"):
+        names.append(THROUGH_NUMBA)
+    for name in names:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                fill(row, name, start(name, "cold", program, folder, ROUNDS))
-            except Failed as failure:
+                fill(row, name, start(name, "cold", program, folder, rounds_of(options)))
+            except ContenderError as failure:
                 row.failures[name] = str(failure)
     return row
 
@@ -92,11 +108,11 @@ def second_process(program: Program, options: Options) -> Iterator[Row]:
     names = libraries(options)
     with tempfile.TemporaryDirectory() as folder:
         times: dict[str, list[list[float]]] = {name: [] for name in names}
-        for turn in range(ROUNDS + 1):
+        for turn in range(rounds_of(options) + 1):
             for name in names:
                 try:
                     found = start(name, "once", program, str(Path(folder) / name), 1)
-                except Failed as failure:
+                except ContenderError as failure:
                     first.failures[name] = str(failure)
                     continue
                 if turn:
@@ -116,7 +132,7 @@ def new_batch_size(options: Options) -> Row:
     program = Program("training", "digits 64-32-10, batch 32, adam", 0)
     for name in libraries(options):
         with tempfile.TemporaryDirectory() as folder:
-            found = start(name, "batch", program, folder, ROUNDS)
+            found = start(name, "batch", program, folder, rounds_of(options))
         fill(row, name, found[1:])
         if name == OURS and found[0]:
             row.failures[name] = f"{found[0]:g} kernels were compiled again"

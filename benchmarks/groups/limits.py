@@ -5,7 +5,7 @@ In the rows with ``out=`` functrace too is given the memory to write to.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from math import isqrt
 from typing import Any
@@ -17,6 +17,7 @@ from benchmarks.case import SIZES, Builder, Case, Goal, flat, normal, total
 from benchmarks.groups.derivatives import bodies, forces
 from benchmarks.groups.elementwise import black_scholes, chain, market
 from benchmarks.groups.reductions import layer_norm, softmax
+from benchmarks.runner import Options, Row, run_cases
 
 TITLE = "Distance to hand-written C"
 GOALS = {"c": Goal(None, 1.5)}
@@ -49,7 +50,7 @@ def transpose(lib: Any, x: Any) -> Any:
 
 
 def compiled(formula: Any, argnums: Any, reuse: bool) -> Builder:
-    """The formula or its gradient under ``jit``; with ``reuse`` each call writes the same arrays."""
+    """The formula or its gradient under ``jit``; with ``reuse`` calls write to the same arrays."""
 
     def build(lib: Any) -> Callable[..., Any]:
         plain = partial(formula, lib)
@@ -94,6 +95,10 @@ ROWS: list[tuple[str, str, Data, Any, Any]] = [
 ]
 
 CASES = [case(*row, reuse) for row in ROWS for reuse in (False, True)]
-if not limits.available():
-    print("(no C compiler: the comparison with hand-written C is left out)")
-    CASES = []
+
+
+def run(options: Options) -> Iterator[Row]:
+    if not limits.available():
+        print("(no C compiler: the comparison with hand-written C is left out)")
+        return
+    yield from run_cases("limits", CASES, options)

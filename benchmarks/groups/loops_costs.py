@@ -32,6 +32,47 @@ def coupled(lib: Any, state: Any) -> Any:
     return sum(x * x for x in last)
 
 
+LONG, WIDE = 10**5, 1000
+
+
+def vector(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
+    return (rng.uniform(0.1, 0.9, WIDE),)
+
+
+def long_scan(lib: Any, x: Any, **options: Any) -> Any:
+    """10⁵ steps of a vector, each of which its derivative needs."""
+
+    def step(x: Any, _: Any) -> Any:
+        return x + 0.001 * x * (1.0 - x), None
+
+    return lib.xp.sum(lib.lax.scan(step, x, None, length=LONG, **options)[0] ** 2)
+
+
+def long_gradient(lib: Any) -> Any:
+    return lib.jit(lib.grad(lambda x: long_scan(lib, x)))
+
+
+def checkpointed_gradient(lib: Any) -> Any:
+    """Keeps one state in about 316; in JAX, a scan inside of a checkpointed scan."""
+    if lib.name == "functrace":
+        return lib.jit(lib.grad(lambda x: long_scan(lib, x, checkpoint="sqrt")))
+    outer = 320
+
+    def loss(x: Any) -> Any:
+        def step(x: Any, _: Any) -> Any:
+            return x + 0.001 * x * (1.0 - x), None
+
+        @lib.jax.checkpoint  # type: ignore[untyped-decorator]
+        def some(x: Any, _: Any) -> Any:
+            return lib.lax.scan(step, x, None, length=LONG // outer)[0], None
+
+        x = lib.lax.scan(some, x, None, length=outer)[0]
+        x = lib.lax.scan(step, x, None, length=LONG % outer)[0]
+        return lib.xp.sum(x**2)
+
+    return lib.jit(lib.grad(loss))
+
+
 def trips(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
     """Lanes that take 1 to 1,000 steps."""
     return rng.permutation(1000) + 1, rng.uniform(0.1, 1.0, 1000)
@@ -72,5 +113,23 @@ CASES = [
         trips,
         {"functrace": lanes, "jax": lanes, "baseline": one_lane},
         (0,),
+    ),
+    Case(
+        "gradient of 10⁵ steps of a vector",
+        vector,
+        dict.fromkeys(("functrace", "jax"), long_gradient),
+        (0,),
+        ("float64",),
+    ),
+    Case(
+        'the same with checkpoint="sqrt"',
+        vector,
+        {
+            "functrace": checkpointed_gradient,
+            "jax": checkpointed_gradient,
+            "baseline": long_gradient,
+        },
+        (0,),
+        ("float64",),
     ),
 ]

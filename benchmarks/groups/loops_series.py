@@ -131,11 +131,8 @@ def kalman(lib: Any, p: Any, seen: Any) -> Any:
         mean, cov = mean + gain * miss, cov - xp.outer(gain, cov[0])
         return (mean, cov), 0.5 * (xp.log(variance) + miss * miss / variance)
 
-    first = (
-        xp.stack([zero, zero]),
-        10.0 * xp.stack([xp.stack([one, zero]), xp.stack([zero, one])]),
-    )
-    return xp.sum(lib.lax.scan(step, first, seen)[1])
+    unsure = 10.0 * xp.stack([xp.stack([one, zero]), xp.stack([zero, one])])
+    return xp.sum(lib.lax.scan(step, (xp.stack([zero, zero]), unsure), seen)[1])
 
 
 def chain(rng: np.random.Generator, n: int) -> tuple[Any, ...]:

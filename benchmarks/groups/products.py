@@ -1,4 +1,4 @@
-"""Matrix products: square from 4 to 2048, thin, transposed, batched, with an epilogue, attention."""
+"""Matrix products: square from 4 to 2048, thin, transposed, batched, in layers, in attention."""
 
 from __future__ import annotations
 

@@ -97,7 +97,10 @@ class KernelMaker:
     def number(self, value: int) -> Value:
         """Return an integer of the record."""
         self._values[self.b.record_length] = value
-        return self.b.param()
+        number = self.b.param()
+        if self.b.ranges is not None:
+            self.b.ranges.number(number, value)
+        return number
 
     def extent(self, n: int, most_static: int) -> Index:
         """Return an extent: known to the kernel when small, else from the record."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from functrace.compiler.codegen import KernelMaker, op_cost
 from functrace.compiler.codegen_literals import literals
+from functrace.compiler.ir.arithmetic import scalar
 from functrace.compiler.ir.builder import ArrayRef, Builder, Index
 from functrace.compiler.ir.kernel import I64, Value
+from functrace.compiler.ir.ranges import Ranges
 from functrace.compiler.plan import Array, Group, Memory, Number, Op, Operand, Read
 from functrace.compiler.schedule import (
     STATIC_EXTENT,
@@ -32,6 +36,9 @@ _SHORT_ROW, _SHORT_LINE = 512, 128
 _REGISTER = 64
 #: What tells the printer that a loop has few iterations.
 FEW = 1
+
+#: Into how many pieces the loops of a kernel are cut together; and operations in all of them.
+_MOST_PIECES, _MOST_WRITTEN = 25, 500
 
 Point = tuple[Value, ...]
 
@@ -60,6 +67,8 @@ class PointMaker(KernelMaker):
         """Find everything the group reads and writes."""
         group = self.group
         self.plan = plan
+        self.cuts: dict[int, list[int]] = {}
+        self.b.ranges = Ranges() if self.cuttable() else None
         self._extents: dict[int, Index] = {}
         self._places: dict[Any, ArrayRef] = {}
         self.places = {k: self.place(a) for k, a in plan.accesses.items()}
@@ -68,6 +77,15 @@ class PointMaker(KernelMaker):
             op: self.shapes(op) for op in group.ops if isinstance(op.lowering, Indexed)
         }
         self.enter(group.parts[0])
+        if self.b.ranges is not None:
+            self.find_cuts(self.b.ranges)
+            self.b.ranges = self.b.ranges if self.cuts else None
+
+    def cuttable(self) -> bool:
+        """Whether the group is a map of parts put together."""
+        return self.plan.style == "map" and any(
+            isinstance(op.lowering, Indexed) for op in self.group.ops
+        )
 
     def enter(self, part: Group) -> None:
         """Go on to a phase of the group."""
@@ -189,9 +207,59 @@ class PointMaker(KernelMaker):
         if first == last:
             body(at)
             return
-        lo, hi = self.outer_range() if first == 0 else (0, self.trips(first))
         outer = self.holds_loops(first)
-        self.loop(lo, hi, lambda i: self.nest(first + 1, last, (*at, i), body), outer)
+        for lo, hi, inside in self.pieces(first):
+
+            def step(i: Value, inside: tuple[int, int] = inside) -> None:
+                if self.b.ranges is not None:
+                    self.b.ranges.index(scalar(i), first, *inside)
+                self.nest(first + 1, last, (*at, i), body)
+
+            self.loop(lo, hi, step, outer)
+
+    def pieces(self, loop: int) -> Iterator[tuple[Index, Index, tuple[int, int]]]:
+        """Yield the pieces that a loop is cut into, and between which numbers these are."""
+        lo, hi = self.outer_range() if loop == 0 else (0, self.trips(loop))
+        extent = self.plan.loops[loop].extent
+        places = [0, *self.cuts.get(loop, ()), extent]
+        for first, last in itertools.pairwise(places):
+            start, stop = lo, hi
+            if first > 0:
+                start = self.later(lo, first)
+            if last < extent:
+                stop = self.earlier(hi, last)
+            yield start, stop, (first, last)
+
+    def later(self, lo: Index, first: int) -> Index:
+        """Return where a piece from ``first`` on begins."""
+        cut = self.extent(first, 0)
+        return cut if isinstance(lo, int) else self.b.maximum(lo, cut)
+
+    def earlier(self, hi: Index, last: int) -> Index:
+        """Return where a piece up to ``last`` ends."""
+        cut = self.extent(last, 0)
+        return cut if hi is not self.b.hi else self.b.minimum(hi, cut)
+
+    def find_cuts(self, ranges: Ranges) -> None:
+        """Cut loops where an operation asks which part of its result an element is in."""
+        b, at = self.b, []
+        locals_, sites, noted = len(b._locals), len(b._sites), len(self.sites)
+        b._open()
+        for loop, extent in enumerate(x.extent for x in self.plan.loops):
+            at.append(b._fresh(I64))
+            ranges.index(at[-1], loop, 0, extent)
+        self.evaluate(self.part.body, tuple(at), {}, False)
+        b._close()
+        del b._locals[locals_:], b._sites[sites:], self.sites[noted:]
+        inside = {
+            loop: sorted(n for n in cuts if 0 < n < self.plan.loops[loop].extent)
+            for loop, cuts in ranges.cuts.items()
+        }
+        most = min(_MOST_PIECES, _MOST_WRITTEN // len(self.part.body))
+        for loop in sorted(inside, reverse=True):
+            pieces = math.prod(len(cuts) + 1 for cuts in self.cuts.values())
+            if pieces * (len(inside[loop]) + 1) <= most:
+                self.cuts[loop] = inside[loop]
 
     def loop(self, lo: Index, hi: Index, body: Callable[[Value], None], few: bool = False) -> None:
         """Emit a loop; one of few iterations, or of a tiny program, is not worth SIMD code."""

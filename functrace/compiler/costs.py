@@ -124,6 +124,7 @@ def _nest_work(group: Group) -> Work:
     maker = GroupMaker(b, [], group, Scope(b, None))
     for read in op.reads:
         maker.scope.values[read.array] = b.const(0, read.dtype)
+        maker.scope.local(read.array)
     maker.emit_nest()
     (body,) = b._regions
     return _Counter({}).region(body)

@@ -23,7 +23,7 @@ __all__ = ["check_memory", "place_arrays"]
 
 _ALIGN = 64
 #: Below this, writing in place saves nothing, and would only make kernels differ.
-_IN_PLACE_BYTES = 1 << 15
+_IN_PLACE_BYTES = 1 << 18
 
 
 def place_arrays(

@@ -102,9 +102,7 @@ def nested_step(code: NestedCode, step: Callable[[Code], Step]) -> Step:
         trips = op.params["length"]
         kernel = Loop(bodies[0], trips, windows=tuple(plan.windows), swaps=tuple(plan.swaps))
     else:
-        kernel = Loop(
-            bodies[1], swaps=tuple(plan.swaps), test=bodies[0], test_slot=plan.test_slot
-        )
+        kernel = Loop(bodies[1], swaps=tuple(plan.swaps), test=bodies[0], test_slot=plan.test_slot)
     return Step(kernel, eqn=op, label=code.label)
 
 

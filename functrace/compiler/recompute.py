@@ -15,7 +15,7 @@ __all__ = ["recompute_cheap"]
 _CHEAP = 2
 _MOST_COPIES = 4
 #: Smaller arrays stay in the cache; computing them again would only make kernels differ.
-_WORTH_BYTES = 1 << 15
+_WORTH_BYTES = 1 << 18
 #: An operand that isn't in memory yet may be stored instead when it is so many times smaller.
 _SMALLER = 4
 

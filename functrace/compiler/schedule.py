@@ -40,8 +40,10 @@ _TILED_POINTS = 1 << 14
 _BUNDLED = 16
 #: A large fold to one result is cut in pieces of about this many elements.
 _BLOCK = 1 << 16
-#: A piece for one thread is worth about this many scalar operations.
-_PIECE = 1 << 17
+#: A piece for one thread is worth about this many scalar operations, some 15 microseconds; with
+#: fewer than the second all in all, waking a thread costs more than it brings.
+_PIECE, _FORK = 1 << 17, 3 << 17
+_HIDDEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,8 @@ def schedule(group: Group, cost: int, tiny: bool = False) -> Schedule:
     if block:
         extent = -(-loops[0].extent // block)
         return Schedule("blocks", loops, accesses, extent, 1, tiny, block)
-    grain = piece_of(extent, inner * cost)
+    # SIMD code hides most of what vector math takes.
+    grain = piece_of(extent, inner * max(1, cost // _HIDDEN))
     return Schedule(style, loops, accesses, extent, grain, tiny, bundle=bool(bundle))
 
 
@@ -139,7 +142,7 @@ def piece_of(extent: int, work: int) -> int:
         work: about how many scalar operations one of it takes.
     """
     piece = max(1, _PIECE // max(1, work))
-    return piece if extent >= 2 * piece else 0
+    return piece if extent > piece and extent * work >= _FORK else 0
 
 
 def _touched(group: Group) -> Iterator[tuple[Key, Access]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from functrace.compiler.accumulate import taken_out
 from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from functrace.core.lowering import (
     Branches,
@@ -189,23 +190,52 @@ def _scan(
 
     still, body = _settled(closed.jaxpr.invars[n_consts:], closed.jaxpr.outvars, n_carry, simplify)
     moving = [k for k in range(n_carry) if not still[k]]
-    stacks = _first_places(body.outs[n_carry:])
-    distinct = [out for n, out in enumerate(body.outs[n_carry:]) if stacks[n] == n]
-    body.outs = [body.outs[k] for k in moving] + distinct
+    body.outs = [body.outs[k] for k in moving] + body.outs[n_carry:]
+    xs = [x for n, x in enumerate(xs) if places[n] == n]
+    last, ys = _run_scan(r, primitive, params, body, [carry[k] for k in moving], xs)
+    results = iter(last)
+    return [carry[k] if still[k] else next(results) for k in range(n_carry)] + ys
+
+
+def _run_scan(
+    r: Rewriter,
+    primitive: Primitive,
+    params: dict[str, Any],
+    body: _Body,
+    carry: list[Atom],
+    xs: list[Atom],
+) -> tuple[list[Atom], list[Atom]]:
+    """Bind a scan of a simplified body; sums of products that it collects come after it."""
+    count, inputs = len(carry), body.inputs
+    rows = dict(zip(inputs[count:], xs))
+    outs, ys = body.outs[:count], body.outs[count:]
+    products = taken_out(body.eqns, inputs[:count], outs, params["length"], {*body.around})
+    factors = [a for product in products for a in product.eqn.invars if a not in rows]
+    distinct = list(dict.fromkeys([*ys, *factors]))
+    moving = [n for n in range(count) if outs[n] is not inputs[n]]
+    body.outs = [*(outs[n] for n in moving), *distinct]
+    body.inputs = [*(inputs[n] for n in moving), *inputs[count:]]
+    body.eqns = live_equations(body.eqns, body.outs)
     around = _constants(body)
     new = params | {
         "jaxpr": body.closed([v for v, _ in around]),
         "num_consts": len(around),
         "num_carry": len(moving),
     }
-    xs = [x for n, x in enumerate(xs) if places[n] == n]
-    operands = [*(a for _, a in around), *(carry[k] for k in moving), *xs]
-    results = iter(_append(r, primitive, operands, new))
-    last = [carry[k] if still[k] else next(results) for k in range(n_carry)]
-    ys: list[Atom] = []
-    for n, k in enumerate(stacks):
-        ys.append(next(results) if k == n else ys[k])
-    return last + ys
+    operands = [*(a for _, a in around), *(carry[n] for n in moving), *xs]
+    results = _append(r, primitive, operands, new)
+    last = list(carry)
+    for n, result in zip(moving, results):
+        last[n] = result
+    stacks = dict(zip(distinct, results[len(moving) :]))
+    for product in products:
+        whole = r.bind(
+            product.eqn.primitive,
+            [rows.get(a) or stacks[a] for a in product.eqn.invars],
+            product.params(),
+        )
+        last[product.carry] = r.apply("add", last[product.carry], whole[0])
+    return last, [stacks[a] for a in ys]
 
 
 def _first_places(atoms: Sequence[Atom]) -> list[int]:

@@ -76,14 +76,16 @@ class custom_jvp(CustomFunction):  # noqa: N801 - used as a function, by JAX's n
         super().__init__(*args, **kwargs)
         self.jvp: Callable[..., Any] | None = None
         self.each: tuple[Callable[..., Any] | None, ...] | None = None
+        self.symbolic_zeros = False
 
-    def defjvp(self, jvp: Callable[..., Any]) -> Callable[..., Any]:
+    def defjvp(self, jvp: Callable[..., Any], symbolic_zeros: bool = False) -> Callable[..., Any]:
         """Set the rule: ``jvp(*nondiff, primals, tangents) -> (out, out_tangent)``.
 
         It must be linear in the tangents. Tangents that are zero are given as arrays of zeros,
-        those of integers as arrays of dtype ``float0``.
+        those of integers as arrays of dtype ``float0``; or, with ``symbolic_zeros``, as instances
+        of ``custom_derivatives.SymbolicZero``, which the rule may return too.
         """
-        self.jvp, self.each = jvp, None
+        self.jvp, self.each, self.symbolic_zeros = jvp, None, symbolic_zeros
         return jvp
 
     def defjvps(self, *jvps: Callable[..., Any] | None) -> None:
@@ -189,8 +191,10 @@ class _Call:
     def _whole_rule(
         self, jvp: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
     ) -> tuple[Any, Any]:
-        arguments = self.arguments
-        full = [zero_tangent(typeof(p)) if t is None else t for p, t in zip(primals, tangents)]
+        arguments, symbolic = self.arguments, self.custom.symbolic_zeros
+        full = [
+            zero_tangent(typeof(p), symbolic) if t is None else t for p, t in zip(primals, tangents)
+        ]
         result = jvp(*arguments.nondiff, arguments.trees(primals), arguments.trees(full))
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise TypeError(

@@ -14,6 +14,7 @@ import numpy as np
 
 from functrace import tree
 from functrace.control.closures import reached_values
+from functrace.control.symbolic_zeros import SymbolicZero
 from functrace.core.arguments import argument_leaf, require_callable
 from functrace.core.aval import ShapedArray, is_python_number, typeof
 from functrace.core.jaxpr import ClosedJaxpr, Jaxpr, Var, eval_jaxpr
@@ -65,7 +66,8 @@ class CustomFunction:
         self.fun = fun
         self.name = describe_function(fun)
         try:
-            self._signature: inspect.Signature | None = inspect.signature(fun)
+            known = not isinstance(fun, np.ufunc)  # whose defaults are no arguments of a rule
+            self._signature = inspect.signature(fun) if known else None
         except (TypeError, ValueError):
             self._signature = None
         self.nondiff = self._positions(nondiff_argnums, nondiff_argnames)
@@ -243,22 +245,26 @@ def checked_like(given: Any, treedef: Any, avals: Sequence[ShapedArray], what: s
                 "the same containers, keys and lengths.",
             )
         )
-    paths = [tree.keystr(path) for path, _ in tree.leaves_with_path(given)]
+
+    def place(i: int) -> str:
+        path = tree.keystr(tree.leaves_with_path(given)[i][0])
+        return f"{what} at {path}" if path else what
+
     return [
-        checked_leaf(leaf, aval, f"{what}{path and f' at {path}'}")
-        for leaf, aval, path in zip(leaves, avals, paths)
+        checked_leaf(leaf, aval, functools.partial(place, i))
+        for i, (leaf, aval) in enumerate(zip(leaves, avals))
     ]
 
 
-def checked_leaf(given: Any, aval: ShapedArray, what: str) -> Any:
+def checked_leaf(given: Any, aval: ShapedArray, place: Callable[[], str]) -> Any:
     """Return one tangent or cotangent of a value of type ``aval``; None when it can't move."""
-    if not is_inexact(aval.dtype):
+    if not is_inexact(aval.dtype) or isinstance(given, SymbolicZero):
         return None
-    leaf = argument_leaf(given, lambda: what).value
+    leaf = argument_leaf(given, place).value
     if leaf.shape != aval.shape:
         raise ShapeError(
             compose(
-                f"{what} has the type {typeof(leaf)}.",
+                f"{place()} has the type {typeof(leaf)}.",
                 f"the value it belongs to has the type {aval.strong()}.",
                 "the same shape (np.broadcast_to, np.sum).",
             )
@@ -268,7 +274,7 @@ def checked_leaf(given: Any, aval: ShapedArray, what: str) -> Any:
             return convert_element_type(leaf, aval.dtype)
         raise DTypeError(
             compose(
-                f"{what} has the type {typeof(leaf)}.",
+                f"{place()} has the type {typeof(leaf)}.",
                 f"the value it belongs to has the type {aval.strong()}.",
                 f"astype({aval.dtype.name!r}).",
             )
@@ -276,8 +282,10 @@ def checked_leaf(given: Any, aval: ShapedArray, what: str) -> Any:
     return leaf
 
 
-def zero_tangent(aval: ShapedArray) -> Any:
+def zero_tangent(aval: ShapedArray, symbolic: bool = False) -> Any:
     """Return a tangent that is zero, as rules take it."""
+    if symbolic:
+        return SymbolicZero(aval.tangent())
     if is_inexact(aval.dtype):
         return zeros_like_aval(aval.strong())
     return np.zeros(aval.shape, float0)

@@ -6,6 +6,7 @@ derivative is one equation, which can only be transposed: that calls the backwar
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -26,6 +27,7 @@ from functrace.control.custom_rules import (
     zero_tangent,
 )
 from functrace.control.known_rules import known_rule
+from functrace.control.symbolic_zeros import CustomVJPPrimal
 from functrace.core.aval import ShapedArray, is_array_like, typeof
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from functrace.core.lowering import Host, Nested
@@ -41,7 +43,10 @@ from functrace.source_info import api_boundary
 __all__ = ["custom_vjp", "custom_vjp_call_p", "pullback_p"]
 
 Pull = Callable[[Sequence[Any], Sequence[Any]], list[Any]]
-"""``(residuals, cotangents of the outputs that move) -> a cotangent or None for each leaf``."""
+"""``(residuals, cotangents of the outputs that move) -> a cotangent for each leaf``.
+
+None is zero in both.
+"""
 
 
 class Forward(NamedTuple):
@@ -52,8 +57,8 @@ class Forward(NamedTuple):
     pull: Pull
 
 
-Rules = Callable[[Sequence[Any], Sequence[Any]], Forward]
-"""``(consts, primals) -> Forward``, flat."""
+Rules = Callable[[Sequence[Any], Sequence[Any], Sequence[bool]], Forward]
+"""``(consts, primals, which primals move) -> Forward``, flat."""
 
 
 class custom_vjp(CustomFunction):  # noqa: N801 - used as a function, by JAX's name
@@ -82,8 +87,15 @@ class custom_vjp(CustomFunction):  # noqa: N801 - used as a function, by JAX's n
         super().__init__(*args, **kwargs)
         self.fwd: Callable[..., Any] | None = None
         self.bwd: Callable[..., Any] | None = None
+        self.symbolic_zeros = False
 
-    def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
+    def defvjp(
+        self,
+        fwd: Callable[..., Any],
+        bwd: Callable[..., Any],
+        symbolic_zeros: bool = False,
+        optimize_remat: bool = False,
+    ) -> None:
         """Set the rules.
 
         Args:
@@ -92,8 +104,11 @@ class custom_vjp(CustomFunction):  # noqa: N801 - used as a function, by JAX's n
                 structure, zeros where nothing depends on it. Returns a tuple with a cotangent for
                 each argument that isn't in ``nondiff_argnums``; None, for an argument or in place
                 of any part of it, is zero.
+            symbolic_zeros: give ``fwd`` each leaf as a ``custom_derivatives.CustomVJPPrimal``, and
+                ``bwd`` cotangents that are zero as instances of ``SymbolicZero``.
+            optimize_remat: accepted for JAX's sake; dead parts of rules go in any case.
         """
-        self.fwd, self.bwd = fwd, bwd
+        self.fwd, self.bwd, self.symbolic_zeros = fwd, bwd, symbolic_zeros
 
     def functions(self) -> tuple[Any, ...]:
         """Return the user's functions: this one and its rules."""
@@ -151,13 +166,13 @@ class _Call:
             trace, leaves, self.arguments.nondiff, custom.fwd, custom.bwd
         )
         moves = any(t is not None for t in tangents)
-        if moves and trace.on_parent:
+        if moves and not trace.linearizes:
             raise forward_mode_error(custom.name)
         state.trace = trace.parent  # type: ignore[assignment]
         try:
             if not moves:
                 return self.apply(primals)
-            forward = self.forward((), primals)
+            forward = self.forward((), primals, [t is not None for t in tangents])
             state.trace = trace.tangent_trace
             out_tangents = bind_pullback(forward, tangents, custom.name)
         finally:
@@ -166,11 +181,16 @@ class _Call:
 
     # --- the user's rules ---
 
-    def forward(self, consts: Sequence[Any], primals: Sequence[Any]) -> Forward:
+    def forward(
+        self, consts: Sequence[Any], primals: Sequence[Any], moves: Sequence[bool]
+    ) -> Forward:
         """Run the forward rule: ``Rules``."""
         assert self.custom.fwd is not None
         what = f"the forward rule of custom_vjp {self.custom.name}"
-        result = self.custom.fwd(*self.arguments.rebuild(primals))
+        given: Sequence[Any] = primals
+        if self.custom.symbolic_zeros:
+            given = [CustomVJPPrimal(p, m) for p, m in zip(primals, moves)]
+        result = self.custom.fwd(*self.arguments.rebuild(given))
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise TypeError(
                 compose(
@@ -209,11 +229,13 @@ class _Call:
         in_avals: list[ShapedArray],
     ) -> Pull:
         bwd, nondiff = self.custom.bwd, self.arguments.nondiff
+        symbolic = self.custom.symbolic_zeros
         assert bwd is not None
 
         def pull(residuals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
             given = iter(cotangents)
-            cts = [next(given) if is_inexact(a.dtype) else zero_tangent(a) for a in out_avals]
+            known = [next(given) if is_inexact(a.dtype) else None for a in out_avals]
+            cts = [zero_tangent(a, symbolic) if c is None else c for c, a in zip(known, out_avals)]
             result = bwd(*nondiff, residual_tree.unflatten(residuals), out_tree.unflatten(cts))
             return self._pulled(result, in_avals)
 
@@ -233,9 +255,13 @@ class _Call:
                 )
             )
         given = tree.prefix_leaves(tuple(result), arguments.in_tree, f"what {what} returned")
+
+        def place(i: int) -> str:
+            return f"the cotangent of {arguments.place(i)} from {what}"
+
         return [
-            None if ct is None else checked_leaf(ct, aval, f"the cotangent of {place} from {what}")
-            for ct, aval, place in zip(given, in_avals, map(arguments.place, range(len(given))))
+            None if ct is None else checked_leaf(ct, aval, functools.partial(place, i))
+            for i, (ct, aval) in enumerate(zip(given, in_avals))
         ]
 
     # --- recording ---
@@ -261,10 +287,11 @@ class _Call:
         made: list[Forward] = []
 
         def flat_fwd(*primals: Any) -> list[Any]:
-            made.append(self.forward((), primals))
+            made.append(self.forward((), primals, moving))
             return [*made[-1].outs, *made[-1].residuals]
 
         found: list[bool] = []
+        moving = [is_inexact(a.dtype) for a in avals]
 
         def flat_bwd(*args: Any) -> list[Any]:
             pulled = made[-1].pull(args[:n_residuals], args[n_residuals:])
@@ -303,14 +330,18 @@ class _StagedRules:
     def __repr__(self) -> str:
         return "traced"
 
-    def __call__(self, consts: Sequence[Any], primals: Sequence[Any]) -> Forward:
+    def __call__(
+        self, consts: Sequence[Any], primals: Sequence[Any], moves: Sequence[bool]
+    ) -> Forward:
         fwd_consts = consts[self.skip : self.split]
         results = eval_jaxpr(self.fwd.jaxpr, (), *fwd_consts, *primals)
         residuals = [*consts[self.split :], *results[self.n_outs :]]
         return Forward(results[: self.n_outs], residuals, self._pull)
 
     def _pull(self, residuals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
-        pulled = iter(eval_jaxpr(self.bwd.jaxpr, (), *residuals, *cotangents))
+        avals = self.bwd.in_avals[len(residuals) :]
+        given = [zero_tangent(a) if c is None else c for c, a in zip(cotangents, avals)]
+        pulled = iter(eval_jaxpr(self.bwd.jaxpr, (), *residuals, *given))
         return [next(pulled) if moves else None for moves in self.found]
 
 
@@ -323,12 +354,14 @@ class _BatchedRules:
     def __repr__(self) -> str:
         return "batched"
 
-    def __call__(self, consts: Sequence[Any], primals: Sequence[Any]) -> Forward:
+    def __call__(
+        self, consts: Sequence[Any], primals: Sequence[Any], moves: Sequence[bool]
+    ) -> Forward:
         n, size = len(consts), self.size
         made: list[Forward] = []
 
         def flat_fwd(*args: Any) -> list[Any]:
-            made.append(self.rules(args[:n], args[n:]))
+            made.append(self.rules(args[:n], args[n:], moves))
             return [*made[-1].outs, *made[-1].residuals]
 
         results, dims = batch_flat(flat_fwd, size, [*consts, *primals], self.dims)
@@ -338,15 +371,18 @@ class _BatchedRules:
 
         def pull(residuals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
             found: list[bool] = []
+            nonzero = [ct for ct in cotangents if ct is not None]
 
             def flat_bwd(*args: Any) -> list[Any]:
                 cut = len(residuals)
-                pulled = lane_pull(args[:cut], args[cut:])
+                given = iter(args[cut:])
+                cts = [None if ct is None else next(given) for ct in cotangents]
+                pulled = lane_pull(args[:cut], cts)
                 found[:] = [ct is not None for ct in pulled]
                 return [ct for ct in pulled if ct is not None]
 
-            given_dims = [*residual_dims, *(0 for _ in cotangents)]
-            cts, ct_dims = batch_flat(flat_bwd, size, [*residuals, *cotangents], given_dims)
+            given_dims = [*residual_dims, *(0 for _ in nonzero)]
+            cts, ct_dims = batch_flat(flat_bwd, size, [*residuals, *nonzero], given_dims)
             pulled = iter(zip(cts, ct_dims))
             return [
                 _of_all_lanes(size, *next(pulled), dim) if moves else None
@@ -431,8 +467,7 @@ def _pullback_transpose(
     out_avals: tuple[ShapedArray, ...],
     name: str,
 ) -> list[Any]:
-    cts = [zero_tangent(a) if c is None else c for c, a in zip(ct, out_avals)]
-    pulled = pull(args[:num_residuals], cts)
+    pulled = pull(args[:num_residuals], ct)
     return [None] * num_residuals + [pulled[i] for i in moving]
 
 
@@ -471,7 +506,7 @@ def _call_linearize(
     name: str,
 ) -> tuple[list[Any], list[bool], Callable[[list[Any]], list[Any]]]:
     refuse_moving_closure([n or None for n in nonzero[:num_consts]], f"custom_vjp of {name}")
-    forward = rules(primals[:num_consts], primals[num_consts:])
+    forward = rules(primals[:num_consts], primals[num_consts:], nonzero[num_consts:])
     check_rule_outputs(forward.outs, jaxpr, f"the forward rule of custom_vjp {name}")
     moves = [is_inexact(a.dtype) for a in jaxpr.out_avals]
 

@@ -63,12 +63,12 @@ def inlined(closed: ClosedJaxpr) -> Jaxpr:
             eqns.append(eqn)
             continue
         fresh: dict[Var, Atom] = dict(zip(inner.jaxpr.invars, eqn.invars))
-        for e in inlined(inner).eqns:
+        body = inlined(inner)
+        for e in body.eqns:
             outvars = [Var(v.aval) for v in e.outvars]
             eqns.append(e.replace(invars=[_now(a, fresh) for a in e.invars], outvars=outvars))
             fresh.update(zip(e.outvars, outvars))
-        outs = inlined(inner).outvars
-        same.update(zip(eqn.outvars, (_now(a, fresh) for a in outs)))
+        same.update(zip(eqn.outvars, (_now(a, fresh) for a in body.outvars)))
     return Jaxpr(jaxpr.constvars, jaxpr.invars, [_now(a, same) for a in jaxpr.outvars], eqns)
 
 

@@ -93,7 +93,7 @@ class _Split:
         def take(n: int) -> list[Any]:
             return [next(items) for _ in range(n)]
 
-        self.kept = take(3 + n_carry)
+        self.kept = take(2 + n_carry)
         self.cond_consts = take(len(cond_jaxpr.jaxpr.invars) - n_carry)
         self.body_consts = take(len(consts))
         self.carry = take(n_carry)
@@ -186,8 +186,8 @@ def _while_linear_transpose(
     n_known, n_consts = len(body_jaxpr.jaxpr.invars), sum(consts)
     flags = (False,) * n_known + (True,) * (n_consts + sum(carry))
     back = step_back(step, flags, n_consts, tuple(c is not None for c in ct))
-    count, stride, steps, *buffers = s.kept
-    kept = Checkpoints(count, stride, steps, buffers)
+    steps, bits, *buffers = s.kept
+    kept = Checkpoints(steps, bits, buffers)
     pulled = back.pull(body_jaxpr, s.body_consts, kept, ct)
     known = len(args) - len(pulled)
     return [None] * known + [c if is_linear(a) else None for c, a in zip(pulled, args[known:])]

@@ -98,8 +98,8 @@ def while_loop(
     """Run ``val = body_fun(val)`` while ``cond_fun(val)`` is true; return the last ``val``.
 
     Both functions are traced once and compiled into a native loop; they may close over traced
-    values. Both modes of differentiation work: reverse mode keeps up to as many copies of the
-    carry as fit 64 MiB (64 to 4,096 of them) and runs the steps between two of them again.
+    values. Both modes of differentiation work: reverse mode keeps as many copies of the carry as
+    fit 64 MiB (64 to 1,024 of them), twice, and runs the steps between two of them again.
 
     Args:
         cond_fun: returns one boolean.

@@ -3,10 +3,10 @@
 Nobody knows how many steps there will be, and arrays in a program have fixed sizes. So the way
 forward keeps the carry in a buffer of K places, at first of every step; when the buffer is full,
 every other entry is dropped and the stride doubles. The way back takes the segments from the last
-to the first, runs each again from its start into a second buffer, and so on, down to single steps.
+to the first, runs each again into a second buffer, and takes its steps from there.
 
-With K places up to K steps are run once more for their derivative only; up to K^2 / 2 once more in
-between, and with a third buffer (used when K is small) up to K^3 / 4 twice.
+Up to K steps are run once, and once more for their derivative; up to K^2 once more in between.
+Beyond that the second buffer has strides too: n steps run about n / (2 K^2) times more.
 """
 
 from __future__ import annotations
@@ -16,27 +16,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from functrace.control.branches import INDEX, cond_p
 from functrace.control.jaxpr_surgery import memoised
 from functrace.control.while_loops import staged_while
 from functrace.core.aval import ShapedArray
-from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from functrace.core.jaxpr import ClosedJaxpr, Jaxpr, Var, eval_jaxpr
 from functrace.interpreters.staging import stage
-from functrace.ops.arithmetic import add, max, min, mul, sub
-from functrace.ops.bitwise import bitwise_and, shift_right_logical
-from functrace.ops.creation import full
+from functrace.ops.arithmetic import add, max, min, sub
+from functrace.ops.bitwise import bitwise_and, shift_left, shift_right_logical
+from functrace.ops.creation import convert_element_type, full
 from functrace.ops.dynamic import dynamic_slice_p, dynamic_update_slice_p
 from functrace.ops.joining import slice_in_dim
-from functrace.ops.logical import ge, lt, select
+from functrace.ops.logical import eq, ge, lt, select
 from functrace.ops.structural import expand_dims, squeeze
 
 __all__ = ["Checkpoints", "pull_back", "run_forward"]
 
 BUDGET = 64 * 2**20
 FEWEST, MOST = 64, 1024
-ENOUGH = 1024
-"""With so many places, two buffers serve half a million steps."""
 
-ZERO = np.int64(0)
+ZERO, ONE = np.int64(0), np.int64(1)
 
 
 def places_for(carry: Sequence[ShapedArray]) -> int:
@@ -50,16 +49,15 @@ def places_for(carry: Sequence[ShapedArray]) -> int:
 
 
 class Checkpoints(NamedTuple):
-    """The carry at the start of each segment: how many there are, of how many steps, and all."""
+    """The carry before some of the steps: of ``steps`` in all, before every ``2 ** bits``."""
 
-    count: Any
-    stride: Any
     steps: Any
+    bits: Any
     buffers: list[Any]
 
     def flat(self) -> list[Any]:
         """Return them as a list."""
-        return [self.count, self.stride, self.steps, *self.buffers]
+        return [self.steps, self.bits, *self.buffers]
 
 
 def _write(buffers: Sequence[Any], carry: Sequence[Any], place: Any) -> list[Any]:
@@ -79,8 +77,15 @@ def _read(buffers: Sequence[Any], place: Any) -> list[Any]:
     return [squeeze(row, (0,)) for row in rows]
 
 
+def _keep(buffers: Sequence[Any], carry: Sequence[Any], j: Any, bits: Any) -> list[Any]:
+    """Put the carry before step j into its place; into the last place, if it has none."""
+    spare = np.int64(buffers[0].shape[0] - 1) if buffers else ZERO
+    off = bitwise_and(j, sub(shift_left(ONE, bits), 1))
+    return _write(buffers, carry, select(eq(off, ZERO), shift_right_logical(j, bits), spare))
+
+
 def _empty(carry: Sequence[ShapedArray]) -> list[Any]:
-    n = places_for(carry)
+    n = places_for(carry) + 1
     return [full((n, *a.shape), 0, a.dtype) for a in carry]
 
 
@@ -99,14 +104,13 @@ def run_forward(
     key = ("while forward", cond, n, m)
     program = memoised(body, key, lambda: _forward_program(cond, body, n, m))
     outs = eval_jaxpr(program.jaxpr, program.consts, *cond_consts, *body_consts, *carry)
-    count, stride, steps = outs[:3]
-    buffers, last = outs[3 : 3 + len(carry)], outs[3 + len(carry) :]
-    return last, Checkpoints(count, stride, steps, buffers)
+    steps, bits = outs[:2]
+    return outs[2 + len(carry) :], Checkpoints(steps, bits, outs[2 : 2 + len(carry)])
 
 
 def _forward_program(cond: ClosedJaxpr, body: ClosedJaxpr, n: int, m: int) -> ClosedJaxpr:
     avals = [a.strong() for a in body.in_avals[m:]]
-    size = places_for(avals)
+    places = places_for(avals)
 
     def program(*args: Any) -> list[Any]:
         cond_consts, body_consts, carry = args[:n], args[n : n + m], list(args[n + m :])
@@ -114,49 +118,35 @@ def _forward_program(cond: ClosedJaxpr, body: ClosedJaxpr, n: int, m: int) -> Cl
         def alive(carry: Sequence[Any]) -> Any:
             return eval_jaxpr(cond.jaxpr, cond.consts, *cond_consts, *carry)[0]
 
-        def segment(limit: Any, goes_on: Any, carry: Any) -> Any:
-            """Run until the condition is false or so many steps are done."""
-
-            def step(state: Any) -> Any:
-                j, _, carry = state
-                carry = eval_jaxpr(body.jaxpr, body.consts, *body_consts, *carry)
-                return add(j, 1), alive(carry), carry
-
-            def unfinished(state: Any) -> Any:
-                return bitwise_and(state[1], lt(state[0], limit))
-
-            return staged_while("a segment", unfinished, step, (ZERO, goes_on, carry))
-
         def fill(state: Any) -> Any:
-            """Thin the buffer out and fill it up, at twice the stride."""
-            count, stride, steps, goes_on, buffers, carry = state
-            stride = max(add(stride, stride), 1)
-            half = [slice_in_dim(b, 0, size, 2) for b in buffers]
+            """Thin the buffer out, and fill it up at twice the stride."""
+            i, bits, goes_on, buffers, carry = state
+            bits = add(bits, 1)
+            limit = shift_left(np.int64(places), bits)
+            half = [slice_in_dim(b, 0, places, 2) for b in buffers]
             buffers = [
                 dynamic_update_slice_p.bind(b, h, *[ZERO] * len(b.shape))
                 for b, h in zip(buffers, half)
             ]
 
-            def keep(state: Any) -> Any:
-                count, steps, goes_on, buffers, carry = state
-                buffers = _write(buffers, carry, count)
-                done, goes_on, carry = segment(stride, goes_on, carry)
-                return add(count, 1), add(steps, done), goes_on, buffers, carry
+            def step(state: Any) -> Any:
+                i, _, buffers, carry = state
+                buffers = _keep(buffers, carry, i, bits)
+                carry = eval_jaxpr(body.jaxpr, body.consts, *body_consts, *carry)
+                return add(i, 1), alive(carry), buffers, carry
 
             def unfinished(state: Any) -> Any:
-                return bitwise_and(state[2], lt(state[0], size))
+                return bitwise_and(state[1], lt(state[0], limit))
 
-            start = shift_right_logical(count, 1), steps, goes_on, buffers, carry
-            count, steps, goes_on, buffers, carry = staged_while(
-                "segments", unfinished, keep, start
-            )
-            return count, stride, steps, goes_on, buffers, carry
+            state = staged_while("steps", unfinished, step, (i, goes_on, buffers, carry))
+            i, goes_on, buffers, carry = state
+            return i, bits, goes_on, buffers, carry
 
-        start = ZERO, ZERO, ZERO, alive(carry), _empty(avals), carry
-        count, stride, steps, _, buffers, carry = staged_while(
-            "a while loop forward", lambda state: state[3], fill, start
+        start = ZERO, np.int64(-1), alive(carry), _empty(avals), carry
+        i, bits, _, buffers, carry = staged_while(
+            "a while loop forward", lambda state: state[2], fill, start
         )
-        return [count, stride, steps, *buffers, *carry]
+        return [i, max(bits, ZERO), *buffers, *carry]
 
     inputs = [*cond.in_avals[:n], *body.in_avals[:m], *avals]
     return stage(program, [a.strong() for a in inputs], "while forward")
@@ -197,91 +187,88 @@ def pull_back(
 def _program(body: ClosedJaxpr, step_back: ClosedJaxpr, n: int) -> ClosedJaxpr:
     carry = [a.strong() for a in body.in_avals[n:]]
     cts = [a.strong() for a in step_back.in_avals[n + len(carry) :]]
-    size = places_for(carry)
+    places = places_for(carry)
 
     def program(*args: Any) -> list[Any]:
-        consts, (count, stride, steps), rest = args[:n], args[n : n + 3], args[n + 3 :]
-        buffers, cotangents = list(rest[: len(carry)]), list(rest[len(carry) :])
-        sweep = _Sweep(body, step_back, consts, size)
-        scratch = [_empty(carry) for _ in range(1 if size >= ENOUGH else 2)]
-        return list(sweep.segments(buffers, count, stride, steps, scratch, cotangents)[1])
+        consts, (steps, bits), rest = args[:n], args[n : n + 2], args[n + 2 :]
+        kept = Checkpoints(steps, bits, list(rest[: len(carry)]))
+        sweep = _Sweep(body, step_back, consts, places)
+        return list(sweep.segments(kept, _empty(carry), list(rest[len(carry) :])))
 
     integer = ShapedArray((), np.dtype(np.int64))
-    wide = [a.update(shape=(size, *a.shape)) for a in carry]
+    wide = [a.update(shape=(places + 1, *a.shape)) for a in carry]
     consts = [a.strong() for a in body.in_avals[:n]]
-    return stage(program, [*consts, *[integer] * 3, *wide, *cts], "while backward")
+    return stage(program, [*consts, integer, integer, *wide, *cts], "while backward")
 
 
 class _Sweep:
-    """The way back over segments, by way of buffers for ever smaller ones."""
+    """The way back."""
 
     def __init__(
-        self, body: ClosedJaxpr, step_back: ClosedJaxpr, consts: Sequence[Any], size: int
+        self, body: ClosedJaxpr, step_back: ClosedJaxpr, consts: Sequence[Any], places: int
     ) -> None:
         self.body = body
         self.step_back = step_back
         self.consts = consts
-        self.size = size
+        self.bits_of_places = places.bit_length() - 1
 
-    def segments(
-        self, buffers: Any, count: Any, stride: Any, steps: Any, scratch: Any, cotangents: Any
-    ) -> tuple[Any, Any]:
-        """Take ``count`` segments of ``stride`` steps, ``steps`` in all, the last one first.
-
-        ``scratch`` has the buffers for what is inside of a segment; they come back with the result.
-        """
+    def segments(self, kept: Checkpoints, scratch: Any, cotangents: Any) -> Any:
+        """Take the segments between kept carries, the last one first."""
+        size = shift_left(ONE, kept.bits)
+        bits = max(sub(kept.bits, self.bits_of_places), ZERO)
 
         def step(state: Any) -> Any:
             k, scratch, cotangents = state
-            length = min(stride, sub(steps, mul(k, stride)))
-            start = _read(buffers, k)
-            scratch, cotangents = self.inside(start, length, scratch, cotangents)
-            return sub(k, 1), scratch, cotangents
+            length = min(size, sub(kept.steps, shift_left(k, kept.bits)))
+            scratch = self.fill(_read(kept.buffers, k), length, bits, scratch)
+            return sub(k, 1), scratch, self.steps(length, bits, scratch, cotangents)
 
-        start = sub(count, 1), scratch, cotangents
-        _, scratch, cotangents = staged_while("segments back", _not_below_zero, step, start)
-        return scratch, cotangents
+        last = sub(shift_right_logical(add(kept.steps, sub(size, 1)), kept.bits), 1)
+        start = last, scratch, cotangents
+        return staged_while("segments back", _not_below_zero, step, start)[2]
 
-    def inside(self, start: Any, length: Any, scratch: Any, cotangents: Any) -> tuple[Any, Any]:
-        """Take one segment back: single steps, or smaller segments that the next buffer holds."""
-        if not scratch:
-            return scratch, self.single_steps(start, length, cotangents)
-        buffers, *smaller = scratch
-        bits = self.size.bit_length() - 1
-        stride = shift_right_logical(add(length, self.size - 1), bits)
+    def fill(self, start: Any, length: Any, bits: Any, scratch: Any) -> Any:
+        """Keep the carry before the steps of a segment, every ``2 ** bits``."""
 
-        def keep(state: Any) -> Any:
-            k, done, buffers, carry = state
-            buffers = _write(buffers, carry, k)
-            done = add(done, stride)
-            carry = self.run(carry, select(lt(done, length), stride, ZERO))
-            return add(k, 1), done, buffers, carry
+        last = sub(length, 1)
 
-        state = ZERO, ZERO, buffers, start
-        count, _, buffers, _ = staged_while("a segment", lambda s: lt(s[1], length), keep, state)
-        smaller, cotangents = self.segments(buffers, count, stride, length, smaller, cotangents)
-        return [buffers, *smaller], cotangents
+        def step(state: Any) -> Any:
+            j, scratch, carry = state
+            scratch = _keep(scratch, carry, j, bits)
+            return add(j, 1), scratch, self.forward_if(lt(j, last), carry)
 
-    def single_steps(self, start: Any, length: Any, cotangents: Any) -> Any:
-        """Take a few steps back, one by one, each from the start of the segment."""
+        first = ZERO, scratch, start
+        return staged_while("a segment", lambda s: lt(s[0], length), step, first)[1]
+
+    def steps(self, length: Any, bits: Any, scratch: Any, cotangents: Any) -> Any:
+        """Take the steps of a segment back, one by one."""
+        back = self.step_back
+        below = sub(shift_left(ONE, bits), 1)
+
+        def forward(state: Any) -> Any:
+            j, carry = state
+            return sub(j, 1), self.forward(carry)
 
         def step(state: Any) -> Any:
             j, cotangents = state
-            carry = self.run(start, j)
-            back = self.step_back
-            given = [*self.consts, *carry, *cotangents]
-            return sub(j, 1), eval_jaxpr(back.jaxpr, back.consts, *given)
+            near = _read(scratch, shift_right_logical(j, bits))
+            start = bitwise_and(j, below), near
+            _, carry = staged_while("to the step", lambda s: lt(ZERO, s[0]), forward, start)
+            outs = eval_jaxpr(back.jaxpr, back.consts, *self.consts, *carry, *cotangents)
+            return sub(j, 1), outs
 
         return staged_while("steps back", _not_below_zero, step, (sub(length, 1), cotangents))[1]
 
-    def run(self, carry: Any, steps: Any) -> Any:
-        """Run so many steps forward."""
+    def forward(self, carry: Any) -> Any:
+        """Run one step."""
+        return eval_jaxpr(self.body.jaxpr, self.body.consts, *self.consts, *carry)
 
-        def step(state: Any) -> Any:
-            j, carry = state
-            return sub(j, 1), eval_jaxpr(self.body.jaxpr, self.body.consts, *self.consts, *carry)
-
-        return staged_while("steps", lambda s: lt(ZERO, s[0]), step, (steps, carry))[1]
+    def forward_if(self, goes_on: Any, carry: Any) -> Any:
+        """Run one step, or none."""
+        invars = [Var(a.strong()) for a in self.body.in_avals]
+        stay = ClosedJaxpr(Jaxpr([], invars, invars[len(self.consts) :], []), [])
+        index = convert_element_type(goes_on, INDEX)
+        return cond_p.bind(index, *self.consts, *carry, branches=(stay, self.body))
 
 
 def _not_below_zero(state: Any) -> Any:

@@ -203,6 +203,8 @@ class Trace:
     __slots__ = ("live", "parent")
 
     what = "a transformation"
+    records_linear = False
+    """Whether what it records must be linear, and values of both kinds can't share an equation."""
 
     def __init__(self, parent: Trace | None) -> None:
         self.parent = parent

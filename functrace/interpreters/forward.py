@@ -112,7 +112,7 @@ class JVPTrace(Trace):
     For ``jvp`` that is the parent too; for ``linearize`` a trace that records linear equations.
     """
 
-    __slots__ = ("name", "on_parent", "tangent_trace")
+    __slots__ = ("linearizes", "name", "on_parent", "tangent_trace")
 
     def __init__(
         self, parent: Trace, tangent_trace: Trace | None = None, name: str = "jvp"
@@ -120,6 +120,7 @@ class JVPTrace(Trace):
         super().__init__(parent)
         self.on_parent = tangent_trace is None
         self.tangent_trace = parent if tangent_trace is None else tangent_trace
+        self.linearizes = _meets_linear(self.tangent_trace)
         self.name = name
 
     @property
@@ -183,7 +184,7 @@ class JVPTrace(Trace):
     def _apply_whole(
         self, primitive: Primitive, primals: list[Any], tangents: list[Any], params: dict[str, Any]
     ) -> Any:
-        if primitive.linearize is not None and not self.on_parent:
+        if primitive.linearize is not None and self.linearizes:
             outs, nonzero, linear = primitive.linearize(
                 self.parent, primals, [t is not None for t in tangents], **params
             )
@@ -216,6 +217,13 @@ class JVPTrace(Trace):
             "that dependence (a wrong zero gradient).",
             _ADVICE.get(kind, _ADVICE["float"]),
         )
+
+
+def _meets_linear(trace: Trace | None) -> bool:
+    """Tell whether tangents may end up recorded: then they may share no equation with primals."""
+    while trace is not None and not trace.records_linear:
+        trace = trace.parent
+    return trace is not None
 
 
 _ASKED = {

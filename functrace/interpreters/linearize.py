@@ -146,6 +146,7 @@ class LinearTrace(Trace):
     """Records what touches a tangent; gives everything else to its parent."""
 
     __slots__ = ("copies", "count", "eqns", "name", "stager", "visible")
+    records_linear = True
 
     def __init__(self, parent: Trace, name: str = "linearize") -> None:
         super().__init__(parent)

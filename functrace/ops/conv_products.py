@@ -73,7 +73,7 @@ def sliding_windows(x: Any, axis: int, size: int, step: int = 1, stride: int = 1
 # --- convolutions ------------------------------------------------------------------------------
 
 # Windows are laid out in pieces of about this many elements, and in so many pieces at most.
-_PIECE = 1 << 21
+_PIECE = 1 << 19
 _MOST_PIECES = 16
 # From as many places on, a product for each of the batch is large enough.
 _LARGE = 512

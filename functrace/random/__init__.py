@@ -16,10 +16,11 @@ The generator is Threefry-2x32, and every number has its own counter, so the fun
 same under ``jit``, ``vmap`` and in loops. The default dtype is float64 (int64, uint64).
 
 Compared with JAX 0.10 (``jax_threefry_partitionable``, its default, and ``jax_enable_x64``), bits,
-keys, ``uniform``, integers, booleans, permutations and choices are equal. Where a logarithm or
-another function of mathematics is taken, the last bits are those of that function: float32 results
-are within 1e-5 and float64 results within 1e-13 of JAX's, relatively, or of 1 if that is more;
-decisions that compare such numbers are the same.
+keys, ``uniform``, integers, counts, booleans, permutations and choices are equal, and rejection
+takes the same decisions. Where a number itself goes through a logarithm, a root or the like, its
+last bits are those of the function: float32 results differ by less than 2e-6 and float64 results by
+less than 3e-14, relatively, or absolutely where they are below 1. Keys are their data here, so they
+have an axis that JAX's ``jax.random.key`` hides.
 """
 
 from functrace.random.choosing import categorical, choice, permutation

@@ -183,7 +183,11 @@ def binomial(key: Any, n: Any, p: Any, shape: Any = None, dtype: Any = None) -> 
 
 
 def binomials(key: Any, n: Any, p: Any, shape: Shape, dtype: DType) -> Any:
-    """Return binomial numbers from a packed key; parameters have the shape."""
+    """Return binomial numbers from a packed key; parameters have the shape.
+
+    They are steps of their parameters, so they have no derivative in them.
+    """
+    n, p = lax.stop_gradient(n), lax.stop_gradient(p)
     kind = p.dtype
     swapped = lax.bitwise_not(lax.lt(p, 0.5))
     q = lax.select(swapped, 1.0 - p, p)

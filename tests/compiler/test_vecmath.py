@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import platform
 import re
 from collections.abc import Callable
 from typing import Any
 
+import llvmlite.binding as llvm
 import mpmath as mp
 import numpy as np
 import pytest
 import scipy.special as sc
 
+import functrace as ft
 from benchmarks import accuracy
 from functrace.compiler.emit import emit_llvm
 from functrace.compiler.ir.builder import KernelBuilder
@@ -188,6 +191,27 @@ def test_numba_gives_the_same_bits(name: str, dtype: str) -> None:
         few = few.astype(dtype)
     xs = [few, few[::-1].copy()][: MATH_ARITY[name]]
     np.testing.assert_array_equal(evaluate(name, *xs), evaluate(name, *xs, how="numba"))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="asks for a CPU of this family")
+@pytest.mark.parametrize("name", ["exp", "log", "sin", "pow", "erf", "cbrt"])
+def test_a_cpu_without_fma_gives_the_same_bits(
+    name: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = join(np.array(_EDGES), even(-3, 3, 100), decades(-5, 5, 100))
+    xs = [few, few[::-1].copy()][: MATH_ARITY[name]]
+    with np.errstate(over="ignore"):
+        args = [[x.astype(dtype) for x in xs] for dtype in accuracy.DTYPES]
+    here = [evaluate(name, *x) for x in args]
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    plain = target.create_target_machine("x86-64", opt=3, reloc="pic", codemodel="small")
+    monkeypatch.setattr(build, "_machine", lambda: plain)
+    with ft.config.override(cache_dir=str(tmp_path)):
+        build.clear_caches()
+        there = [evaluate(name, *x) for x in args]
+    build.clear_caches()
+    for a, b in zip(here, there):
+        np.testing.assert_array_equal(a, b, strict=True)
 
 
 @pytest.mark.parametrize("name", sorted(RULES))

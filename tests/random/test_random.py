@@ -229,6 +229,11 @@ def test_derivatives_in_parameters() -> None:
     np.testing.assert_allclose(slope, np.sum(z * np.exp(0.5 * z)))
 
 
+def test_counts_are_steps() -> None:
+    slope = functrace.grad(lambda p: np.sum(random.binomial(KEY, 20.0, p, (5,))))(0.4)
+    assert slope == 0
+
+
 @pytest.mark.parametrize("q", [0.001, 0.1, 0.5, 0.9, 0.999])
 def test_gamma_slope(q: float) -> None:
     """It is the derivative of the quantile, which SciPy has."""

@@ -10,6 +10,7 @@ and write nothing. A short row costs one step more instead of a scalar loop.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -33,6 +34,8 @@ from functrace.compiler.ir.kernel import (
     real_dtype,
 )
 
+#: Elsewhere LLVM makes a branch of each lane of a mask: only the last vector is worth that.
+_HAS_MASKS = platform.machine() in ("x86_64", "AMD64")
 #: Elements at most so far apart are loaded as one vector.
 _MOST_STEP = 4
 _SUFFIX = {"double": "f64", "float": "f32", "half": "f16"}
@@ -91,7 +94,9 @@ def _fills_lanes(loop: For) -> bool:
 
 
 def masks_well(body: Region) -> bool:
-    """Whether all memory is of numbers that every CPU's masks are made for."""
+    """Whether all memory is of numbers that every CPU's masks are made for, if it has any."""
+    if not _HAS_MASKS:
+        return False
     touched = [s.memory.dtype for s in body.stmts if isinstance(s, (Load, Store))]
     return all(d.kind != "b" and real_dtype(d).itemsize >= 4 for d in touched)
 

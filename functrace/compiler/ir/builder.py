@@ -234,6 +234,9 @@ class Builder(BitOps):
 
     def cond(self, pred: Value, then: Body, orelse: Body) -> list[Value]:
         """A real branch: the values of `then()` or of `orelse()`."""
+        decided = scalar(pred)
+        if isinstance(decided, Const):
+            return as_values(then() if decided.value else orelse())
         first = self._open()
         out = as_values(then())
         self._close()
@@ -397,8 +400,14 @@ class KernelBuilder(Builder):
 
     def param_int(self, value: int) -> Scalar:
         """A record entry for a number known now which must not make the kernel special."""
+        if self.unrolled:
+            # All other sizes are literals too.
+            return self._const(int(value), I64)
         self.param_values[len(self._record)] = int(value)
-        return self.param()
+        number = self.param()
+        if self.ranges is not None:
+            self.ranges.number(number, int(value))
+        return number
 
     def finish(self) -> Kernel:
         """The kernel, cleaned up and numbered canonically."""

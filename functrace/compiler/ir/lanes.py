@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from functrace.compiler.ir.arithmetic import scalar
 from functrace.compiler.ir.builder import Builder, Index, MemoryRef, as_values
 from functrace.compiler.ir.kernel import I64, Scalar, Value
 
@@ -100,7 +101,7 @@ def vector_fold(
     if once:
         few(count, lambda base: step(base, b.minimum(width, b.sub(count, base))))
     else:
-        whole = b._bin("and", count, b.const(-lanes, I64))
+        whole = scalar(b.and_(count, b.const(-lanes, I64)))
         few(whole, lambda base: step(base, lanes))
         step(whole, b.sub(count, whole))
     return part.tree()

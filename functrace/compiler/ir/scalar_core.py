@@ -7,6 +7,7 @@ multiplications of int64 literals, which index arithmetic is full of.
 
 from __future__ import annotations
 
+import operator
 from functools import lru_cache
 from typing import Any
 
@@ -30,8 +31,10 @@ from functrace.compiler.ir.kernel import (
     Value,
     real_dtype,
 )
+from functrace.compiler.ir.ranges import Ranges
 
 Key = tuple[Any, ...]
+_COMPARED = {name: getattr(operator, name) for name in COMPARISONS}
 
 
 class ScalarCore:
@@ -41,6 +44,8 @@ class ScalarCore:
         self._next = 0
         self._regions: list[Region] = [Region()]
         self._numbered: list[dict[Key, Scalar]] = [{}]
+        #: What is known of indices, where loops are cut by it.
+        self.ranges: Ranges | None = None
 
     # ---- regions -------------------------------------------------------------------------------
 
@@ -97,6 +102,8 @@ class ScalarCore:
         if dtype.char not in _SCALAR_CHARS:
             raise TypeError(f"{name}: {dtype} is not a scalar dtype of the kernel IR")
         folded = _fold(name, dtype, args)
+        if folded is None and self.ranges is not None:
+            folded = self.ranges.decide(name, args)
         if folded is not None:
             return folded
         key = (name, attr, dtype.char, *map(_operand_key, args))
@@ -106,6 +113,8 @@ class ScalarCore:
         result = self._fresh(dtype)
         self._append(Op(result, name, args, attr))
         self._numbered[-1][key] = result
+        if self.ranges is not None:
+            self.ranges.note(name, args, result)
         return result
 
     def _bin(self, name: str, x: Scalar, y: Scalar) -> Scalar:

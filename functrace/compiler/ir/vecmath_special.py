@@ -9,6 +9,7 @@ from functrace.compiler.ir.vecmath_expr import (
     Expr,
     PerFormat,
     clamp,
+    horner,
     nearest,
     poly,
     power_of_two,
@@ -17,12 +18,12 @@ from functrace.compiler.ir.vecmath_expr import (
 )
 from functrace.compiler.ir.vecmath_log import exponent_and_mantissa, log_of
 from functrace.compiler.ir.vecmath_tables import (
-    CBRT,
     ERF,
     ERF_INV_CENTRE,
     ERF_INV_TAIL,
     ERFC_ROOT,
     ERFCX,
+    INVERSE_CBRT,
 )
 
 _INF = float("inf")
@@ -41,7 +42,10 @@ _FACTOR = PerFormat(2.0**600, 2.0**80)
 def _erfc_tail(size: Expr) -> Expr:
     """erfc(a) for a >= 0: exp(-a**2) times a smooth function of (a - 4) / (a + 4)."""
     a = clamp(size, 0.0, _ERFC_END(size))
-    smooth = poly((a - 4.0) / (a + 4.0), ERFCX) / a.fma(2.0, 1.0)
+    q = (a - 4.0) / (a + 4.0)
+    # Two chains are faster; with float32's few terms one is fast enough, and loses less.
+    smooth = horner(q, ERFCX(q)) if q.v.dtype == F32 else poly(q, ERFCX)
+    smooth = smooth / a.fma(2.0, 1.0)
     square, error = two_prod(a, a)
     part = reduce(-square, -error)
     # One rounding at the end, where results are subnormal.
@@ -72,7 +76,7 @@ def erfc(b: Builder, v: Scalar) -> Scalar:
     size = abs(x)
     tail = _erfc_tail(size)
     out = sel(x < 0.0, 2.0 - tail, tail)
-    return sel(size < 0.25, 1.0 - _erf_near(x), out).v
+    return sel(size < 0.5, 1.0 - _erf_near(x), out).v
 
 
 def _erf_inv_guess(size: Expr, w: Expr) -> Expr:
@@ -98,7 +102,7 @@ def erf_inv(b: Builder, v: Scalar) -> Scalar:
         return sel(size.eq(1.0), _INF, y).signed_as(x).v
     rest = 1.0 - size
     y = _erf_inv_guess(size, clamp(w, 0.0, 37.2))
-    error = sel(size > 0.5, rest - _erfc_tail(y), _erf_near(y) - size)
+    error = sel(size > 0.84, rest - _erfc_tail(y), _erf_near(y) - size)
     u = error * (reduce(y * y).value() * _HALF_ROOT_PI)
     y = y - u / y.fma(u, 1.0)
     y = sel(size.eq(1.0), _INF, y)
@@ -111,21 +115,23 @@ def erf_inv(b: Builder, v: Scalar) -> Scalar:
 
 
 def cbrt(b: Builder, v: Scalar) -> Scalar:
-    """A Halley step on a short polynomial, in float64 two, then one of Newton's in full."""
+    """1 / cbrt by a polynomial and a step of fourth order, then Newton's step without division."""
     x = Expr(b, v)
     size = abs(x)
     usual = (size > 0.0) & (size < _INF)
     k, m = exponent_and_mantissa(sel(usual, size, 1.0))
     third = nearest(k * (1.0 / 3.0))
     m = m * power_of_two(third.fma(-3.0, k))
-    t = poly(m, CBRT)
-    cube = t * t * t
-    t = t * (m.fma(2.0, cube) / cube.fma(2.0, m))
+    y = poly(m, INVERSE_CBRT)
+    e = (y * y).fma(-(m * y), 1.0)
+    y = (y * e).fma(e.fma(e.fma(14.0 / 81.0, 2.0 / 9.0), 1.0 / 3.0), y)
+    inverse = y * y
+    t = m * inverse
     square = t * t
     # t - (t**3 - m) / (3 t**2), the residue by fma as if t * t were exact.
     low = t.fma(t, -square)
     residue = low.fma(t, square.fma(t, -m))
-    t = t - residue / (square * 3.0)
+    t = (residue * inverse).fma(-1.0 / 3.0, t)
     out = t * power_of_two(third)
     return sel(usual, out.signed_as(x), x).v
 

@@ -173,13 +173,12 @@ ERF_INV_TAIL = Table(
     """,
 )
 
-# cbrt(m) to three digits, on 2**-1.5 <= m <= 2**1.5
-CBRT = Table(
+# 1 / cbrt(m) to two digits, on 2**-1.5 <= m <= 2**1.5
+INVERSE_CBRT = Table(
     double="""
-        0x1.a905592b6462dp-2 0x1.0d7dcb89e7158p+0 -0x1.85ec17a88ab06p-1 0x1.8c8e5c39eab16p-2
-        -0x1.ac360aaaf5a0ep-4 0x1.71dd5c58d2b5bp-7
+        0x1.01eeacp+1 -0x1.317b7cp+1 0x1.272454p+1 -0x1.3c3fc2p+0 0x1.5679bcp-2 -0x1.2443bcp-5
     """,
     single="""
-        0x1.a9055ap-2 0x1.0d7dccp+0 -0x1.85ec18p-1 0x1.8c8e5cp-2 -0x1.ac360ap-4 0x1.71dd5cp-7
+        0x1.01eeacp+1 -0x1.317b7cp+1 0x1.272454p+1 -0x1.3c3fc2p+0 0x1.5679bcp-2 -0x1.2443bcp-5
     """,
 )

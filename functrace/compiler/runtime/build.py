@@ -111,7 +111,7 @@ _RUNTIME = [
 
 _DECLARED = re.compile(r'^\s*declare\b[^@\n]*@"?([\w.$]+)"?\s*\(', re.MULTILINE)
 _EXTERNAL = re.compile(r"^@([\w.$]+) = external\b", re.MULTILINE)
-_INTRINSIC = re.compile(r"@llvm\.(\w+)\.(f32|f64)\b")
+_INTRINSIC = re.compile(r"@llvm\.(\w+)\.(?:v\d+)?(f32|f64)\b")
 
 
 class BuildError(RuntimeError):

@@ -111,7 +111,7 @@ class PythonProgram:
     def _function(self, step: Step) -> StepFunction:
         kernel = step.kernel
         if isinstance(kernel, HostCall):
-            return lambda frame, record, lo, hi: kernel.run(frame) or 0  # type: ignore[func-returns-value]
+            return lambda frame, record, lo, hi: kernel.run(frame) or 0
         if isinstance(kernel, Copy):
             return lambda frame, record, lo, hi: _copy(kernel, frame)
         given = self._sources.get(step.eqn) if isinstance(step.eqn, Hashable) else None

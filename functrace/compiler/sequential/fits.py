@@ -58,7 +58,9 @@ class _Count:
         if isinstance(lowering, Nest) and lowering.scratch is not None:
             ins = [a.aval for a in eqn.invars]
             avals += [ShapedArray(s, np.dtype(d)) for s, d in lowering.scratch(ins, **eqn.params)]
-        if not isinstance(lowering, (Barrier, View)) and not self.small(avals[_may_be_large(eqn) :]):
+        if not isinstance(lowering, (Barrier, View)) and not self.small(
+            avals[_may_be_large(eqn) :]
+        ):
             return False
         if self.equations > MOST_EQUATIONS or self.nbytes > ALL_BYTES:
             return False
@@ -88,7 +90,8 @@ def _may_be_large(eqn: JaxprEqn) -> int:
     if isinstance(lowering, (Indexed, Nest)):
         return int(lowering.update is not None)
     if isinstance(lowering, Scan):
-        return int(params["num_carry"])
+        carried: int = params["num_carry"]
+        return carried
     return len(eqn.outvars) if isinstance(lowering, While) else 0
 
 

@@ -15,7 +15,7 @@ from functrace.compiler.plan import Array, Group, Number, Op, Read, Update, cont
 from functrace.compiler.runtime.lapack import routine_plan
 from functrace.compiler.schedule import Schedule
 from functrace.compiler.sequential.scope import Memory, Scope
-from functrace.core.lowering import Nest, Routines
+from functrace.core.lowering import Indexed, Nest, Routines
 from functrace.ops.nests import for_each
 
 __all__ = ["GroupMaker"]
@@ -23,6 +23,8 @@ __all__ = ["GroupMaker"]
 #: Lines up to this length are folded one element after the other, longer ones in lanes.
 _SHORT_LINE = 16
 _REGISTER = 64
+#: The shortest vectors; arrays put together of parts take single elements if they are shorter.
+_LEAST, _LEAST_OF_PARTS = 4, 8
 
 
 class GroupMaker(FoldMaker):
@@ -33,6 +35,10 @@ class GroupMaker(FoldMaker):
         self.sites = sites
         self.group = group
         self.scope = scope
+        #: Whether loops run over columns that folds keep.
+        self.columnar = False
+        parts_differ = any(isinstance(op.lowering, Indexed) for op in group.ops)
+        self.least = _LEAST_OF_PARTS if parts_differ else _LEAST
 
     def emit(self, plan: Schedule) -> None:
         """Emit a loop group."""
@@ -117,21 +123,34 @@ class GroupMaker(FoldMaker):
 
     # --- loops ---
 
+    def holds_loops(self, level: int) -> bool:
+        return level + 1 < len(self.plan.loops)
+
     def loop(self, lo: Index, hi: Index, body: Callable[[Value], None], few: bool = False) -> None:
-        """Emit a loop: an innermost one in lanes."""
-        b = self.b
-        width = self.lanes()
-        if few or not (isinstance(lo, int) and isinstance(hi, int)) or hi - lo < 8:
+        """Emit a loop; an innermost one in lanes."""
+        b, width = self.b, self.lanes()
+        known = isinstance(lo, int) and isinstance(hi, int)
+        if (few and not self.columnar) or not known or hi - lo < self.least:
             b.loop(lo, hi, body)
             return
-        while hi > lo and width > 1:
+        while hi > lo and width >= self.least:
             whole = lo + (hi - lo) // width * width
             if whole > lo:
-                lanes = width
-                b.loop(lo, whole, lambda at: self.across(lanes, lambda k: body(b.add(at, k))), width)
-            lo, width = whole, width // 2 if hi - whole >= 4 and width > 4 else 1
-        if hi > lo:
-            b.loop(lo, hi, body)
+                self.vectors(lo, whole, width, body)
+            lo, width = whole, width // 2
+        b.loop(lo, hi, body)
+
+    def vectors(self, lo: int, hi: int, width: int, body: Callable[[Value], None]) -> None:
+        """Emit whole vectors of iterations."""
+        b, ranges = self.b, self.b.ranges
+
+        def lane(at: Value, k: Value) -> None:
+            i = b.add(at, k)
+            if ranges is not None:
+                ranges.bound(i, lo, hi)
+            body(i)
+
+        b.loop(lo, hi, lambda at: self.across(width, lambda k: lane(at, k)), width)
 
     def lanes(self) -> int:
         """Return how many elements a SIMD register has of the widest dtype of the part."""
@@ -194,6 +213,18 @@ class GroupMaker(FoldMaker):
             half = len(parts) // 2
             parts = [self.combine(parts[k], parts[k + half]) for k in range(half)]
         return parts[0]
+
+    def column_block(self, at: Point, base: Value, width: Index, accs: Sequence[MemoryRef]) -> None:
+        self.columnar = True
+        super().column_block(at, base, width, accs)
+        self.columnar = False
+
+    def reduced_nest(self, level: int, at: Point, body: Callable[[Point], None]) -> None:
+        if level == len(self.plan.loops):
+            body(at)
+            return
+        hi = self.trips(level)
+        self.b.loop(0, hi, lambda i: self.reduced_nest(level + 1, (*at, i), body))
 
     def columns(self) -> None:
         inner = self.innermost()

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from functrace.compiler.in_place import chain
 from functrace.compiler.ir.builder import ArrayRef, Index
 from functrace.compiler.ir.kernel import I32, I64, Value
-from functrace.compiler.in_place import chain
 from functrace.compiler.plan import Array, Body, Group, Number, Op, Operand, Output, Read
 from functrace.compiler.sequential.fits import ARRAY_BYTES
 from functrace.compiler.sequential.groups import GroupMaker
 from functrace.compiler.sequential.polling import body_work, long_loop, polled_while
-from functrace.compiler.sequential.scope import Memory, Part, Scope
+from functrace.compiler.sequential.scope import Memory, Part, Register, Scope
 from functrace.core.lowering import Branches, Scan
 from functrace.ops.nests import for_each
 
@@ -110,8 +110,10 @@ class Sequencer:
         b = self.b
         place = b.mul(at, b.const(stack.strides[0], I64))
         place = b.add(b.const(stack.offset, I64), place)
-        if stack.array.size == 1:
+        if stack.array.size == 1 and row.size == 1:
             inner.values[row] = scope.value(stack.array)
+        elif stack.array.size == 1:
+            inner.memories[row] = Register(scope, stack.array)
         elif row.size == 1:
             inner.values[row] = scope.memory(stack.array).load(place)
         else:
@@ -325,6 +327,3 @@ class Sequencer:
     def note_sites(self, op: Op) -> None:
         """Note that the checks built since the last note belong to an operation."""
         self.sites += [op] * (len(self.b._sites) - len(self.sites))
-
-
-

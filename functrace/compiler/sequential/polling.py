@@ -40,7 +40,8 @@ def _group_work(group: Group) -> int:
         if group.kind == "update":
             points = math.prod(group.body[0].operands[-1].shape)
         elif group.kind == "nest":
-            points = sum(a.size for op in group.ops for a in (*op.outs, *(r.array for r in op.reads)))
+            (op,) = group.body
+            points = sum(a.size for a in (*op.outs, *(r.array for r in op.reads)))
         return points * sum(map(op_cost, group.ops))
     (op,) = group.body
     work = sum(map(body_work, op.bodies))
@@ -88,19 +89,18 @@ def polled_while(
 ) -> list[Value]:
     """Emit a loop with a condition that counts its rounds."""
     b = emitter.b
-    every = 1 << max(_BETWEEN // work, 1).bit_length() - 1
-    zero, one, mask = (b.const(n, I64) for n in (0, 1, every - 1))
+    every, one, zero = (b.const(n, I64) for n in (max(_BETWEEN // work, 1), 1, 0))
 
     def look() -> list[Value]:
         b.poll()
         emitter.note_sites(op)
-        return []
+        return [every]
 
     def one_round(count: Value, *values: Value) -> list[Value]:
-        more = b.add(count, one)
-        b.cond(b.eq(b.and_(more, mask), zero), look, list)
-        return [more, *body(*values)]
+        left = b.sub(count, one)
+        (left,) = b.cond(b.eq(left, zero), look, lambda: [left])
+        return [left, *body(*values)]
 
-    start = [b.const(0, I64), *inits]
+    start = [every, *inits]
     result: list[Value] = b.while_(lambda count, *values: test(*values), one_round, start)
     return result[1:]

@@ -106,6 +106,8 @@ class Scope:
             if known is not None:
                 return known
             scope = scope.outer
+        if array.kind in ("input", "constant"):
+            raise KeyError(f"{array} is read where it isn't known")
         return self.local(array)
 
     def given(self, array: Array) -> Memory | None:
