@@ -24,7 +24,8 @@ LAYERS = [
     ["compiler"],
     ["control"],
     [
-        "ad_checkpoint", "custom_derivatives", "experimental", "api", "caches", "array", "devices", "tree_util",
+        "ad_checkpoint", "custom_derivatives", "experimental", "api", "caches", "array", "devices",
+        "tree_util",
         "numpy", "lax", "scipy", "nn", "random", "test_util", "debug", "__init__",
     ],
 ]  # fmt: skip

@@ -77,6 +77,37 @@ def test_a_trace_is_used_again_until_something_changes() -> None:
     SCALE = 2.0
 
 
+FACTOR = 1.0
+
+
+@ft.jit
+def jitted(x: Any) -> Any:
+    return x * 2.0
+
+
+def plain(x: Any) -> Any:
+    return x * FACTOR
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, ft.checkpoint, ft.grad, ft.vmap, ft.jit])
+def test_a_change_is_seen_through_wrappers(wrap: Any) -> None:
+    global FACTOR
+    inner = wrap(plain)
+    one = wrap is ft.vmap
+
+    def step(c: Any, x: Any) -> Any:
+        return c, inner(x[None])[0] if one else inner(jitted(x))
+
+    first = lax.scan(step, np.float64(0.0), XS)[1]
+    FACTOR = 3.0
+    try:
+        if wrap is ft.jit:
+            inner.clear_cache()
+        np.testing.assert_allclose(lax.scan(step, np.float64(0.0), XS)[1], 3.0 * first)
+    finally:
+        FACTOR = 1.0
+
+
 def test_equal_bodies_are_one_jaxpr() -> None:
     jaxprs = [
         body_of(lambda x: lax.scan(lambda c, s: (c * s, c), x, XS), 1.0).params["jaxpr"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from typing import Any
 
 import laws
@@ -11,12 +9,9 @@ import numpy as np
 import pytest
 from samples import Entry, Sample, load_all
 
-import functrace.ops
+import functrace
 from functrace.core.lowering import Branches, Host, Nested, Scan, While
 from functrace.core.trace import PRIMITIVES, Primitive
-
-for _module in pkgutil.iter_modules(functrace.ops.__path__):
-    importlib.import_module(f"functrace.ops.{_module.name}")
 
 SAMPLES = load_all()
 NAMES = sorted(PRIMITIVES)

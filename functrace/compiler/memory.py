@@ -73,9 +73,7 @@ class _Placer:
         self.last.update(dict.fromkeys(self.kept, len(self.groups)))
         for group in self.groups:
             self.place_group(group)
-        return Memory(
-            self.slots, 0, self.offsets, self.top, self.scratch, self.reused, self.loops
-        )
+        return Memory(self.slots, 0, self.offsets, self.top, self.scratch, self.reused, self.loops)
 
     def place_group(self, group: Group) -> None:
         dying = [

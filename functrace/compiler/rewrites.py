@@ -362,21 +362,31 @@ def transpose_of_product(r: Rewriter, invars: list[Atom], params: Params) -> Ato
 
 @rewrite("dot_general")
 def product_of_scalars(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
-    """A product that contracts nothing is an element-wise one."""
-    (lc, _), (lb, rb) = params["dimension_numbers"]
+    """A product that contracts nothing, or axes of size 1, is an element-wise one."""
+    (lc, rc), (lb, rb) = params["dimension_numbers"]
     x, y = invars
     dtype = params["preferred_element_type"]
-    if lc or x.aval.dtype.kind == "b" or (dtype is not None and dtype != x.aval.dtype):
+    sums = any(x.aval.shape[d] != 1 for d in lc)
+    if sums or x.aval.dtype.kind == "b" or (dtype is not None and dtype != x.aval.dtype):
         return None
     sides = []
-    kept = [[d for d in range(a.aval.ndim) if d not in b] for a, b in ((x, lb), (y, rb))]
+    kept = [
+        [d for d in range(a.aval.ndim) if d not in gone]
+        for a, gone in ((x, (*lb, *lc)), (y, (*rb, *rc)))
+    ]
     shape = tuple(x.aval.shape[d] for d in (*lb, *kept[0])) + tuple(
         y.aval.shape[d] for d in kept[1]
     )
     places = len(lb), len(lb) + len(kept[0])
-    for atom, batch, rest, first in ((x, lb, kept[0], places[0]), (y, rb, kept[1], places[1])):
-        order = (*batch, *rest)
+    for atom, batch, rest, ones, first in (
+        (x, lb, kept[0], lc, places[0]),
+        (y, rb, kept[1], rc, places[1]),
+    ):
+        order = (*batch, *rest, *ones)
         moved = r.apply("transpose", atom, permutation=order) if order else atom
+        if ones:
+            ones = tuple(range(len(order) - len(ones), len(order)))
+            moved = r.apply("squeeze", moved, dimensions=ones)
         dims = (*range(len(batch)), *range(first, first + len(rest)))
         sides.append(r.apply("broadcast_in_dim", moved, shape=shape, broadcast_dimensions=dims))
     return r.apply("mul", *sides)

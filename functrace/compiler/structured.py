@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from functrace.compiler.accumulate import taken_out
+from functrace.compiler.loop_products import all_rows, of_rows, taken_out
 from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from functrace.core.lowering import (
     Branches,
@@ -206,8 +206,11 @@ def _run_scan(
     xs: list[Atom],
 ) -> tuple[list[Atom], list[Atom]]:
     """Bind a scan of a simplified body; sums of products that it collects come after it."""
-    count, inputs = len(carry), body.inputs
-    rows = dict(zip(inputs[count:], xs))
+    count = len(carry)
+    rows = dict(zip(body.inputs[count:], xs))
+    rows |= _products_in_front(r, body, rows, params["length"])
+    inputs = body.inputs = [*body.inputs[:count], *rows]
+    xs = list(rows.values())
     outs, ys = body.outs[:count], body.outs[count:]
     products = taken_out(body.eqns, inputs[:count], outs, params["length"], {*body.around})
     factors = [a for product in products for a in product.eqn.invars if a not in rows]
@@ -227,15 +230,28 @@ def _run_scan(
     last = list(carry)
     for n, result in zip(moving, results):
         last[n] = result
-    stacks = dict(zip(distinct, results[len(moving) :]))
+    stacks: dict[Atom, Atom] = dict(zip(distinct, results[len(moving) :]))
+    stacks.update((v, x) for v, x in rows.items() if v not in stacks)
     for product in products:
-        whole = r.bind(
-            product.eqn.primitive,
-            [rows.get(a) or stacks[a] for a in product.eqn.invars],
-            product.params(),
-        )
-        last[product.carry] = r.apply("add", last[product.carry], whole[0])
+        whole = [stacks[a] for a in product.eqn.invars]
+        (total,) = r.bind(product.eqn.primitive, whole, product.params())
+        last[product.carry] = r.apply("add", last[product.carry], total)
     return last, [stacks[a] for a in ys]
+
+
+def _products_in_front(
+    r: Rewriter, body: _Body, rows: dict[Var, Atom], length: int
+) -> dict[Var, Atom]:
+    """Compute products of slices with constants for all rounds; they become slices."""
+    new: dict[Var, Atom] = {}
+    for eqn, row_first in of_rows(body.eqns, {*rows}, {*body.around}, length):
+        row, constant = eqn.invars if row_first else eqn.invars[::-1]
+        assert isinstance(row, Var)
+        assert isinstance(constant, Var)
+        factors = [rows[row], body.around[constant]]
+        (new[eqn.outvars[0]],) = r.bind(eqn.primitive, factors, all_rows(eqn, row_first))
+    body.eqns = [eqn for eqn in body.eqns if new.keys().isdisjoint(eqn.outvars)]
+    return new
 
 
 def _first_places(atoms: Sequence[Atom]) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from functrace import tree
@@ -38,8 +37,3 @@ def read_leaves(value: Any, where: str) -> Leaves:
     leaves = [argument_leaf(v, lambda i=i: place(i)) for i, v in enumerate(flat)]  # type: ignore[misc]
     avals = [typeof(leaf.value).update(weak_type=leaf.weak) for leaf in leaves]
     return Leaves([leaf.value for leaf in leaves], avals, treedef)
-
-
-def same_length(leaves: Sequence[Any]) -> set[int]:
-    """Return the sizes of the first axes."""
-    return {leaf.shape[0] for leaf in leaves}

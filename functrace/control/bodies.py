@@ -12,8 +12,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from functrace.control.interning import clear_interned, intern_jaxpr
 from functrace.control.unchanged import Surroundings
 from functrace.core.arguments import argument_leaf
@@ -29,7 +27,6 @@ __all__ = [
     "Call",
     "can_run_as_python",
     "forget_bodies",
-    "number_or_array",
     "trace_body",
     "warn_that_python_runs",
 ]
@@ -162,8 +159,3 @@ def warn_that_python_runs(what: str, fun: Any, error: Exception) -> None:
         warnings.warn(text, stacklevel=2)
     else:
         warnings.warn_explicit(text, UserWarning, source.file, source.line)
-
-
-def number_or_array(value: Any) -> Any:
-    """Return a value as the results of control flow are: arrays, NumPy scalars or tracers."""
-    return np.asarray(value)[()] if isinstance(value, (bool, int, float, complex)) else value

@@ -13,7 +13,7 @@ from functrace.control.checkpoint_policies import Policy
 from functrace.control.checkpoint_split import split_for_checkpoint
 from functrace.control.closures import closes_over_tracers, stage_open
 from functrace.control.custom_rules import flat_output, open_jvp_arguments, runs_as_python
-from functrace.control.custom_vjp import Forward, bind_pullback
+from functrace.control.vjp_rules import Forward, bind_pullback
 from functrace.core.arguments import argument_leaf, require_callable
 from functrace.core.aval import ShapedArray, typeof
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr

@@ -9,7 +9,7 @@ import numpy as np
 
 from functrace import tree
 from functrace.control.arguments import Leaves, read_leaves
-from functrace.control.bodies import Body, number_or_array, trace_body
+from functrace.control.bodies import Body, trace_body
 from functrace.control.branch_types import common_types, with_common_operands
 from functrace.control.branches import INDEX, cond_p
 from functrace.core.arguments import argument_leaf, require_callable
@@ -136,7 +136,7 @@ def _in_python(what: str, branches: Sequence[Any], chosen: int, operands: Sequen
     try:
         bodies = _trace(what, branches, read_leaves(operands, f"the operands of {what}"))
     except ConcretizationError:
-        return treedef.unflatten([number_or_array(leaf.value) for leaf in leaves])
+        return treedef.unflatten([leaf.value for leaf in leaves])
     avals = common_types(what, branches, bodies)
     return treedef.unflatten(
         [convert_element_type(leaf.value, a.dtype) for leaf, a in zip(leaves, avals)]

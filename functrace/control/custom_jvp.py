@@ -14,6 +14,7 @@ from functrace.control.closures import closes_over_tracers, stage_open
 from functrace.control.custom_rules import (
     Arguments,
     CustomFunction,
+    FlatCall,
     check_rule_outputs,
     checked_like,
     flat_output,
@@ -35,7 +36,6 @@ from functrace.dtypes import is_inexact
 from functrace.errors import StructureError, compose
 from functrace.interpreters.batching import batch_flat, batch_jaxpr, materialize
 from functrace.interpreters.forward import JVPTrace
-from functrace.interpreters.linearize import LinearTrace, LinearTracer
 from functrace.source_info import api_boundary
 
 __all__ = ["custom_jvp", "custom_jvp_call_p"]
@@ -110,46 +110,18 @@ class custom_jvp(CustomFunction):  # noqa: N801 - used as a function, by JAX's n
             raise AttributeError(f"custom_jvp of {self.name} has no rule. Try: .defjvp(rule).")
         if runs_as_python(state.trace):
             return self.fun(*args, **kwargs)
-        arguments = Arguments(self, args, kwargs)
-        call = _Call(self, arguments)
-        return call.output(call.apply(arguments.take_leaves()))
+        return _Call(self, Arguments(self, args, kwargs)).result()
 
 
-class _Call:
+class _Call(FlatCall):
     """One call of a custom_jvp function, flat."""
 
     def __init__(self, custom: custom_jvp, arguments: Arguments) -> None:
+        super().__init__(custom, arguments)
         self.custom = custom
-        self.arguments = arguments
-        self.out_tree: Any = None
 
-    def output(self, leaves: Sequence[Any]) -> Any:
-        return self.out_tree.unflatten(leaves)
-
-    def run(self, *leaves: Any) -> list[Any]:
-        """Run the function itself."""
-        custom = self.custom
-        outs, self.out_tree = flat_output(
-            custom.fun(*self.arguments.rebuild(leaves)), f"an output of {custom.name}"
-        )
-        return outs
-
-    def apply(self, leaves: Sequence[Any]) -> list[Any]:
-        """Run, differentiate or record the call, as the current trace asks."""
-        trace = state.trace
-        if runs_as_python(trace):
-            return self.run(*leaves)
-        if isinstance(trace, JVPTrace):
-            return self._differentiate(trace, leaves)
-        if isinstance(trace, LinearTrace) and not any(type(v) is LinearTracer for v in leaves):
-            state.trace = trace.parent  # type: ignore[assignment]
-            try:
-                return self.apply(leaves)
-            finally:
-                state.trace = trace
-        return self._record(leaves)
-
-    def _differentiate(self, trace: JVPTrace, leaves: Sequence[Any]) -> list[Any]:
+    def differentiate(self, trace: JVPTrace, leaves: Sequence[Any]) -> list[Any]:
+        """Run the rule, on concrete values if there are."""
         custom, nondiff = self.custom, self.arguments.nondiff
         rules = (custom.jvp, *(custom.each or ()))
         primals, tangents = open_jvp_arguments(trace, leaves, nondiff, *rules)
@@ -224,7 +196,8 @@ class _Call:
 
     # --- recording ---
 
-    def _record(self, leaves: Sequence[Any]) -> list[Any]:
+    def record(self, leaves: Sequence[Any]) -> list[Any]:
+        """Bind the primitive."""
         custom = self.custom
         avals = [typeof(v) for v in leaves]
         jaxpr, consts = stage_open(self.run, avals, f"custom_jvp({custom.__name__})")  # type: ignore[attr-defined]

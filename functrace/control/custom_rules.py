@@ -32,6 +32,7 @@ from functrace.source_info import describe_function
 __all__ = [
     "Arguments",
     "CustomFunction",
+    "FlatCall",
     "check_rule_outputs",
     "checked_leaf",
     "checked_like",
@@ -192,6 +193,54 @@ class Arguments:
         """Return leaves as the tuple of the arguments that move."""
         result: Any = self.in_tree.unflatten(leaves)
         return result  # type: ignore[no-any-return]
+
+
+class FlatCall:
+    """One call of a function with rules, flat; subclasses differentiate and record it.
+
+    The structure of the output is known once the function, or its rule, has run.
+    """
+
+    def __init__(self, custom: CustomFunction, arguments: Arguments) -> None:
+        self.function = custom
+        self.arguments = arguments
+        self.out_tree: Any = None
+
+    def result(self) -> Any:
+        """Run the call as the current trace asks; return its output as a tree."""
+        outs = self.apply(self.arguments.take_leaves())
+        return self.out_tree.unflatten(outs)
+
+    def run(self, *leaves: Any) -> list[Any]:
+        """Run the function itself."""
+        custom = self.function
+        outs, self.out_tree = flat_output(
+            custom.fun(*self.arguments.rebuild(leaves)), f"an output of {custom.name}"
+        )
+        return outs
+
+    def apply(self, leaves: Sequence[Any]) -> list[Any]:
+        """Run, differentiate or record the call, as the current trace asks."""
+        trace = state.trace
+        if runs_as_python(trace):
+            return self.run(*leaves)
+        if isinstance(trace, JVPTrace):
+            return self.differentiate(trace, leaves)
+        if isinstance(trace, LinearTrace) and not any(type(v) is LinearTracer for v in leaves):
+            state.trace = trace.parent  # type: ignore[assignment]
+            try:
+                return self.apply(leaves)
+            finally:
+                state.trace = trace
+        return self.record(leaves)
+
+    def differentiate(self, trace: JVPTrace, leaves: Sequence[Any]) -> list[Any]:
+        """Run the rule in place of the function, under a trace that computes tangents."""
+        raise NotImplementedError
+
+    def record(self, leaves: Sequence[Any]) -> list[Any]:
+        """Trace the function; bind its jaxpr, with the rule, as one equation."""
+        raise NotImplementedError
 
 
 def runs_as_python(trace: Trace | None) -> bool:

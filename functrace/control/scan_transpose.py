@@ -45,12 +45,11 @@ def _scan_transpose(
     flags = (*linear.consts, *carry, *linear.xs)
     key = ("scan transpose", flags, nonzero_ct, num_consts, num_carry)
     back = memoised(jaxpr, key, lambda: _backward(jaxpr, linear, carry, nonzero_ct))
-    avals = Parts.of(jaxpr.in_avals, num_consts, num_carry)
-    const_avals = [a for a, lin in zip(avals.consts, linear.consts) if lin]
-    carry_avals = [a for a, lin in zip(avals.carry, carry) if lin]
+    known = [v for v, lin in zip(values.consts, linear.consts) if not lin]
+    first = len(known) + sum(back.late.left)
+    sums = [zeros_like_aval(a) for a in back.body.in_avals[len(known) : first]]
+    carry_avals = [a for a, lin in zip(jaxpr.in_avals[num_consts:], carry) if lin]
     carry_cts = [c for c, lin in zip(ct, carry) if lin]
-    sum_avals = [a for a, nz in zip(const_avals, back.consts) if nz]
-    sums = [zeros_like_aval(a) for a, left in zip(sum_avals, back.late.left) if left]
     stacks = [
         *history,
         *(v for v, lin in zip(values.xs, linear.xs) if not lin),
@@ -58,7 +57,7 @@ def _scan_transpose(
     ]
     outs = bind_scan(
         back.body,
-        [v for v, lin in zip(values.consts, linear.consts) if not lin],
+        known,
         [*sums, *instantiated(carry_cts, carry_avals, back.carry)],
         stacks,
         reverse=not reverse,

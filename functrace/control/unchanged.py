@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from functrace.control.custom_rules import CustomFunction
+from functrace.control.jit import JitFunction
 from functrace.interpreters.staging import may_change, same_bits
 from functrace.source_info import is_internal
 
@@ -60,7 +61,7 @@ class Surroundings:
     def _watch_function(self, fun: Any) -> bool:
         if any(fun is known for known, _, _ in self._code):
             return True
-        if type(fun) is not types.FunctionType or fun.__kwdefaults__ or fun.__dict__:
+        if fun.__kwdefaults__ or set(fun.__dict__) - {"__wrapped__"}:
             return False
         self._code.append((fun, fun.__code__, fun.__defaults__))
         if not self._watch_cells(fun) or not all(map(self._watch, fun.__defaults__ or ())):
@@ -100,6 +101,8 @@ class Surroundings:
             return value.__name__.split(".")[0] in _MODULES
         if type(value) is np.ndarray:
             return self._watch_array(value)
+        if isinstance(value, JitFunction):
+            return self._watch(value.__wrapped__)
         if type(value) is types.FunctionType:
             # A function of functrace's never changes, but one it returned holds the user's.
             internal = is_internal(value.__code__)

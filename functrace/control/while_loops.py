@@ -99,7 +99,7 @@ def while_loop(
 
     Both functions are traced once and compiled into a native loop; they may close over traced
     values. Both modes of differentiation work: reverse mode keeps as many copies of the carry as
-    fit 64 MiB (64 to 1,024 of them), twice, and runs the steps between two of them again.
+    fit 8 MiB (64 to 1,024 of them), twice, and runs the steps between two of them again.
 
     Args:
         cond_fun: returns one boolean.

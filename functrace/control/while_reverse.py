@@ -32,7 +32,7 @@ from functrace.ops.structural import expand_dims, squeeze
 
 __all__ = ["Checkpoints", "pull_back", "run_forward"]
 
-BUDGET = 64 * 2**20
+BUDGET = 8 * 2**20
 FEWEST, MOST = 64, 1024
 
 ZERO, ONE = np.int64(0), np.int64(1)

@@ -49,7 +49,7 @@ def run(
     """Run `kernel` on the memory of `arrays`, in the order of its buffers."""
     check_kernel(kernel)
     function, keep = runner(kernel, how)
-    cell = np.zeros(8, np.int64)
+    cell = np.zeros(ERROR_CELL_WORDS, np.int64)
     frame = np.array([cell.ctypes.data, *(a.ctypes.data for a in arrays)], np.int64)
     numbers, slots = iter(params), iter(range(1, 1 + len(arrays)))
     words = [next(numbers if e.buffer is None else slots) for e in kernel.record]
@@ -356,7 +356,7 @@ def test_poll_stops_a_kernel() -> None:
     b.loop(b.lo, b.hi, lambda i: (b.poll(), y.store(0, i))[1])
     kernel = b.finish()
     function, keep = native(kernel)
-    cell, out = np.zeros(8, np.int64), np.full(1, -1)
+    cell, out = np.zeros(ERROR_CELL_WORDS, np.int64), np.full(1, -1)
     cell[7] = 1
     frame, record = np.array([cell.ctypes.data, out.ctypes.data]), np.array([1])
     status = function(frame.ctypes.data, record.ctypes.data, 0, 5)

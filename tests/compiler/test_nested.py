@@ -83,7 +83,7 @@ def test_strided_rows() -> None:
 def test_while_with_several_carries() -> None:
     def grow(x: Any) -> Any:
         def body(s: Any) -> Any:
-            x, k, old, flag = s
+            x, k, _, _ = s
             return x * 1.5 + 1, k + 1, x, k < 20
 
         return lax.while_loop(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -269,3 +273,91 @@ def test_every_stage_has_text() -> None:
     assert "body:" in program.as_text("views")
     costs = program.cost_analysis()
     assert costs["flops"] == 4
+
+
+def test_tables_are_filled_in_place_whatever_their_size() -> None:
+    def recurrence(a: Any) -> Any:
+        def step(i: Any, a: Any) -> Any:
+            value = 0.5 * fnp.take(a, i - 1) + 0.4 * fnp.take(a, i - 2)
+            return lax.dynamic_update_slice(a, value[None], (i,))
+
+        return lax.fori_loop(2, a.shape[0], step, a)
+
+    program = check(recurrence, RNG.random(2000), rtol=0, form="sequence")
+    assert program.memory_analysis()["temp_size_in_bytes"] < 2000
+
+
+def test_a_table_filled_by_two_loops() -> None:
+    def distance(s: Any, t: Any) -> Any:
+        n, m = s.shape[0], t.shape[0]
+        table = fnp.add(fnp.arange(n + 1)[:, None], fnp.arange(m + 1)[None, :])
+
+        def cell(i: Any, j: Any, table: Any) -> Any:
+            other = fnp.where(fnp.take(s, i - 1) == fnp.take(t, j - 1), 0, 1)
+            window = lax.dynamic_slice(table, (i - 1, j - 1), (2, 2))
+            best = fnp.minimum(fnp.minimum(window[0, 1], window[1, 0]) + 1, window[0, 0] + other)
+            return lax.dynamic_update_slice(table, best[None, None], (i, j))
+
+        def row(i: Any, table: Any) -> Any:
+            return lax.fori_loop(1, m + 1, lambda j, table: cell(i, j, table), table)
+
+        return lax.fori_loop(1, n + 1, row, table)[n, m]
+
+    s, t = RNG.integers(0, 4, 40), RNG.integers(0, 4, 50)
+    check(distance, s, t, rtol=0, form="sequence")
+
+
+def test_an_update_that_reads_what_it_writes_over_copies() -> None:
+    def shift(x: Any) -> Any:
+        def step(i: Any, x: Any) -> Any:
+            return lax.dynamic_update_slice(x, x[:-1] + 1.0, (1,))
+
+        return lax.fori_loop(0, 5, step, x)
+
+    check(shift, RNG.random(40), rtol=0, form="sequence")
+    check(shift, RNG.random(5000), rtol=0, form="steps")
+
+
+def test_loops_over_parts_are_cut_at_their_borders() -> None:
+    def ring(u: Any) -> Any:
+        return lax.fori_loop(0, 9, lambda i, u: fnp.roll(u, 1) + 0.5 * fnp.roll(u, -2), u)
+
+    program = check(ring, RNG.random(90), rtol=1e-14, form="sequence")
+    assert "if " not in program.as_text("kernels")
+
+
+def test_products_of_slices_are_one_product_in_front() -> None:
+    def hidden(w: Any, u: Any, xs: Any) -> Any:
+        return lax.scan(lambda h, x: (fnp.tanh(w @ x + u @ h), h), xs[0] * 0.0, xs)
+
+    w, u = RNG.normal(size=(2, 20, 20)) * 0.2
+    program = check(hidden, w, u, RNG.normal(size=(7, 20)), rtol=1e-11)
+    assert "library" in program.as_text("fusion").split("sequence")[0]
+
+
+def test_sums_of_products_are_one_product_behind() -> None:
+    def loss(u: Any, xs: Any) -> Any:
+        return fnp.sum(lax.scan(lambda h, x: (fnp.tanh(u @ h + x), h), xs[0], xs)[1] ** 2)
+
+    program = check(
+        ft.grad(loss), RNG.normal(size=(20, 20)) * 0.2, RNG.normal(size=(7, 20)), rtol=1e-10
+    )
+    last = [g for g in program.compilation.groups if g.kind == "library"]
+    assert last and last[-1].index > max(
+        g.index for g in program.compilation.groups if g.kind == "sequence"
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no such signal")
+def test_ctrl_c_stops_endless_lanes() -> None:
+    def endless(x: Any) -> Any:
+        return ft.vmap(lambda y: lax.while_loop(lambda s: s >= 0, lambda s: s + 1.0, y))(x)
+
+    run = compiled(endless, np.ones(64))
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        run(np.ones(64))
+    assert time.perf_counter() - start < 5
+    timer.join()

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+import functrace.ops
+
 DTYPES: dict[str, tuple[str, ...]] = {
     "b": ("bool",),
     "i": ("int64", "int32", "int8"),
@@ -106,7 +108,9 @@ def samples(
 
 
 def load_all() -> dict[str, list[Entry]]:
-    """Import every file of samples and return the registry."""
+    """Import every primitive and every file of samples, and return the registry."""
+    for module in pkgutil.iter_modules(functrace.ops.__path__):
+        importlib.import_module(f"functrace.ops.{module.name}")
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     return SAMPLES

@@ -12,16 +12,10 @@ from functools import cache
 
 from functrace.compiler.emit.emit_llvm_extern import call_attribute, wrapper
 from functrace.compiler.emit.emit_llvm_extern import definitions as extern_definitions
-from functrace.compiler.emit.emit_llvm_lanes import (
-    LanePrinter,
-    fits,
-    fits_partly,
-    masks_well,
-    storage_type,
-    straight,
-    vector,
-)
+from functrace.compiler.emit.emit_llvm_lanes import LanePrinter
 from functrace.compiler.emit.emit_llvm_ops import declarations, llvm_op, llvm_type
+from functrace.compiler.emit.emit_llvm_simd import fits, fits_partly, masks_well, straight
+from functrace.compiler.emit.emit_llvm_vectors import storage_type, vector
 from functrace.compiler.ir import vecmath
 from functrace.compiler.ir.independence import independent_lanes
 from functrace.compiler.ir.kernel import (

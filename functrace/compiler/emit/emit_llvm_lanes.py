@@ -10,19 +10,25 @@ and write nothing. A short row costs one step more instead of a scalar loop.
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from functrace.compiler.emit.emit_llvm_extern import WIDTHS, wrapper
+from functrace.compiler.emit.emit_llvm_extern import wrapper
 from functrace.compiler.emit.emit_llvm_ops import llvm_op, llvm_type
-from functrace.compiler.ir import vecmath
+from functrace.compiler.emit.emit_llvm_vectors import (
+    masked_load,
+    masked_store,
+    numbers,
+    storage_type,
+    suffix,
+    vector,
+    vector_literal,
+)
 from functrace.compiler.ir.kernel import (
     I64,
     Buffer,
     Const,
     DType,
-    For,
     If,
     Load,
     Local,
@@ -34,11 +40,8 @@ from functrace.compiler.ir.kernel import (
     real_dtype,
 )
 
-#: Elsewhere LLVM makes a branch of each lane of a mask: only the last vector is worth that.
-_HAS_MASKS = platform.machine() in ("x86_64", "AMD64")
 #: Elements at most so far apart are loaded as one vector.
 _MOST_STEP = 4
-_SUFFIX = {"double": "f64", "float": "f32", "half": "f16"}
 
 
 class Host(Protocol):
@@ -63,66 +66,6 @@ class Host(Protocol):
     def memory(self, memory: Buffer | Local) -> tuple[str, str]: ...
 
     def vector_function(self, name: str, dtype: DType, lanes: int) -> str: ...
-
-
-def fits(loop: For) -> bool:
-    """Whether `loop` is one over lanes whose body can be printed as straight SIMD code."""
-    if loop.lanes < 2 or loop.step != 1 or loop.params:
-        return False
-    if not (isinstance(loop.lo, Const) and isinstance(loop.hi, Const)):
-        return False
-    return int(loop.hi.value) - int(loop.lo.value) == loop.lanes and straight(loop.body, loop.lanes)
-
-
-def fits_partly(loop: For) -> bool:
-    """Whether `loop` runs over some of the lanes, from the first on, and can be printed so."""
-    if loop.lanes < 2 or loop.step != 1 or loop.params:
-        return False
-    starts = isinstance(loop.lo, Const) and int(loop.lo.value) == 0
-    return starts and _fills_lanes(loop) and straight(loop.body, loop.lanes)
-
-
-def _fills_lanes(loop: For) -> bool:
-    """Whether the loop goes through a local array of as many elements as there are lanes."""
-    return any(
-        isinstance(s, Store)
-        and isinstance(s.memory, Local)
-        and s.index is loop.index
-        and s.memory.length == loop.lanes
-        for s in loop.body.stmts
-    )
-
-
-def masks_well(body: Region) -> bool:
-    """Whether all memory is of numbers that every CPU's masks are made for, if it has any."""
-    if not _HAS_MASKS:
-        return False
-    touched = [s.memory.dtype for s in body.stmts if isinstance(s, (Load, Store))]
-    return all(d.kind != "b" and real_dtype(d).itemsize >= 4 for d in touched)
-
-
-def straight(region: Region, lanes: int, memory: bool = True) -> bool:
-    """Whether `region` has only scalar operations, plain memory and branches without memory."""
-    return all(_straight(stmt, lanes, memory) for stmt in region.stmts)
-
-
-def _straight(stmt: Stmt, lanes: int, memory: bool) -> bool:
-    if isinstance(stmt, Op):
-        if stmt.name == "extern":
-            return lanes in WIDTHS
-        if stmt.name == "math":
-            function = vecmath.function(stmt.attr, stmt.result.dtype)
-            return straight(function.body, lanes, memory=False)
-        # An arm is run in all lanes here: a division that it guards would trap in the others.
-        return memory or stmt.name not in ("udiv", "urem") or isinstance(stmt.args[1], Const)
-    if isinstance(stmt, If):
-        return all(straight(arm, lanes, memory=False) for arm in (stmt.then, stmt.orelse))
-    return memory and isinstance(stmt, (Load, Store))
-
-
-def vector(kind: str, lanes: int) -> str:
-    """The type of a vector."""
-    return f"<{lanes} x {kind}>"
 
 
 class LanePrinter:
@@ -519,50 +462,3 @@ class LanePrinter:
         word = "zext" if stored == "i8" else "fptrunc"
         self.host.emit(f"{out} = {word} {wide} {value} to {vector(stored, self.lanes)}")
         return out
-
-
-def masked_load(result: str, wide: str, pointer: str, rest: str, mask: str) -> str:
-    """The lanes of a mask from memory, 0 in the others; `rest` as plain loads carry it."""
-    align, scopes = _alignment(rest)
-    return (
-        f"{result} = call {wide} @llvm.masked.load.{suffix(wide)}.p0(ptr {pointer}, i32 {align}, "
-        f"{mask}, {wide} zeroinitializer){scopes}"
-    )
-
-
-def masked_store(value: str, wide: str, pointer: str, rest: str, mask: str) -> str:
-    """Write the lanes of a mask to memory."""
-    align, scopes = _alignment(rest)
-    return (
-        f"call void @llvm.masked.store.{suffix(wide)}.p0({wide} {value}, ptr {pointer}, "
-        f"i32 {align}, {mask}){scopes}"
-    )
-
-
-def _alignment(rest: str) -> tuple[str, str]:
-    words, comma, scopes = rest.removeprefix(", align ").partition(",")
-    return words, comma + scopes
-
-
-def suffix(wide: str) -> str:
-    """How names of intrinsics spell a vector type: `<8 x double>` is v8f64."""
-    lanes, _, kind = wide.strip("<>").partition(" x ")
-    return f"v{lanes}{_SUFFIX.get(kind, kind)}"
-
-
-def vector_literal(kind: str, text: str, lanes: int) -> str:
-    """A vector constant of equal elements."""
-    return f"<{', '.join([f'{kind} {text}'] * lanes)}>"
-
-
-def numbers(values: Iterable[int]) -> str:
-    """A typed vector of int32 constants, as shuffles take them."""
-    items = [f"i32 {v}" for v in values]
-    return f"<{len(items)} x i32> <{', '.join(items)}>"
-
-
-def storage_type(dtype: DType) -> str:
-    """The LLVM type of one scalar in memory."""
-    if dtype.kind == "b":
-        return "i8"
-    return "half" if dtype.kind == "f" and dtype.itemsize == 2 else llvm_type(real_dtype(dtype))

@@ -5,7 +5,7 @@
 `record[k]` is, by the kernel's list of `Entry`s, either a frame slot (of a buffer) or an integer.
 `frame[ERROR_SLOT]` points at `ERROR_CELL_WORDS` int64 words: `[0:MAX_DETAILS]` receive the details
 of a failure, `[POLL_WORD]` is read by `Builder.poll` and stops the kernel when it isn't zero. A
-thread that helps has a cell of its own, whose `[POLL_SOURCE_WORD]` points at the caller's poll word.
+thread that helps has its own cell, whose `[POLL_SOURCE_WORD]` points at the caller's poll word.
 The status is 0, or `(code of the kind << STATUS_KIND_SHIFT) | site`, where `site` counts the
 `Fail`s of the kernel in the order they were built (`Kernel.sites`).
 """

@@ -132,5 +132,5 @@ def _products(eqn: JaxprEqn, lowering: Library) -> int:
     product = lowering.rule(avals, **eqn.params)
     if product is None:
         return 0
-    out = math.prod(eqn.outvars[0].aval.shape)
-    return out * math.prod(avals[0].shape[d] for d in product.lhs_contracted)
+    contracted: int = math.prod(avals[0].shape[d] for d in product.lhs_contracted)
+    return math.prod(eqn.outvars[0].aval.shape) * contracted

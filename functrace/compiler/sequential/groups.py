@@ -9,6 +9,7 @@ import numpy as np
 
 from functrace.compiler.codegen_folds import FoldMaker
 from functrace.compiler.codegen_points import Point
+from functrace.compiler.ir.arithmetic import scalar
 from functrace.compiler.ir.builder import ArrayRef, Index, MemoryRef
 from functrace.compiler.ir.kernel import I64, Value
 from functrace.compiler.plan import Array, Group, Number, Op, Read, Update, contiguous_strides
@@ -129,8 +130,7 @@ class GroupMaker(FoldMaker):
     def loop(self, lo: Index, hi: Index, body: Callable[[Value], None], few: bool = False) -> None:
         """Emit a loop; an innermost one in lanes."""
         b, width = self.b, self.lanes()
-        known = isinstance(lo, int) and isinstance(hi, int)
-        if (few and not self.columnar) or not known or hi - lo < self.least:
+        if not (isinstance(lo, int) and isinstance(hi, int)) or (few and not self.columnar):
             b.loop(lo, hi, body)
             return
         while hi > lo and width >= self.least:
@@ -138,7 +138,8 @@ class GroupMaker(FoldMaker):
             if whole > lo:
                 self.vectors(lo, whole, width, body)
             lo, width = whole, width // 2
-        b.loop(lo, hi, body)
+        if hi > lo:
+            b.loop(lo, hi, body)
 
     def vectors(self, lo: int, hi: int, width: int, body: Callable[[Value], None]) -> None:
         """Emit whole vectors of iterations."""
@@ -147,7 +148,7 @@ class GroupMaker(FoldMaker):
         def lane(at: Value, k: Value) -> None:
             i = b.add(at, k)
             if ranges is not None:
-                ranges.bound(i, lo, hi)
+                ranges.bound(scalar(i), lo, hi)
             body(i)
 
         b.loop(lo, hi, lambda at: self.across(width, lambda k: lane(at, k)), width)

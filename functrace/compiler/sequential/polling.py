@@ -19,6 +19,8 @@ __all__ = ["body_work", "long_loop", "polled_while"]
 _BETWEEN = 1 << 18
 #: A loop that never does more than this needs no look at all.
 _QUICK = 1 << 22
+#: All rounds of a loop that is written out are together no more than this.
+_WRITTEN_OUT = 400
 
 
 class Emitter(Protocol):
@@ -68,8 +70,7 @@ def long_loop(
     """Emit a loop of ``most`` rounds or fewer, each of about so much work."""
     b = emitter.b
     if most * work <= _QUICK:
-        result: list[Value] = b.fold(lo, hi, inits, body)
-        return result
+        return _fold(b, lo, hi, inits, body, most * work <= _WRITTEN_OUT)
     size = max(_BETWEEN // work, 1)
     end = b._index(hi)
 
@@ -82,6 +83,22 @@ def long_loop(
 
     pieces: list[Value] = b.fold(lo, end, inits, piece, size)
     return pieces
+
+
+def _fold(
+    b: Any, lo: Index, hi: Index, inits: Sequence[Value], body: Emit, unrolled: bool
+) -> list[Value]:
+    """Emit a loop that isn't written out unless it is short, whatever holds for loops inside."""
+    limit = b.unrolled
+
+    def one_round(*values: Value) -> Any:
+        b.unrolled = limit
+        return body(*values)
+
+    b.unrolled = limit if unrolled else 0
+    result: list[Value] = b.fold(lo, hi, inits, one_round)
+    b.unrolled = limit
+    return result
 
 
 def polled_while(

@@ -1,4 +1,7 @@
-"""Sums of products that a loop collects become one product after the loop.
+"""Products leave loops: many small ones become one large one before or after the loop.
+
+A product of a matrix that never changes with a slice of each round is one product of all slices,
+in front of the loop; a sum of products that a loop collects is one product after it.
 
 A gradient with respect to a matrix that is used in each round is a sum of outer products. Adding
 one to a large accumulator in each round moves far more memory than keeping the two factors; over
@@ -14,10 +17,12 @@ from typing import Any
 
 from functrace.core.jaxpr import Atom, JaxprEqn, Var
 
-__all__ = ["Product", "taken_out"]
+__all__ = ["Product", "all_rows", "of_rows", "taken_out"]
 
 #: Smaller accumulators stay in the cache or in registers.
 _LEAST_ELEMENTS = 256
+#: Products of fewer multiplications are as fast in the loop.
+_LEAST_PRODUCTS = 256
 #: The factors of all rounds may take so much memory.
 _MOST_BYTES = 1 << 26
 
@@ -125,3 +130,39 @@ def _without(start: Var, out: Atom, maker: dict[Var, JaxprEqn], gone: set[Var]) 
 
 def _nbytes(atom: Atom) -> int:
     return math.prod(atom.aval.shape) * atom.aval.dtype.itemsize
+
+
+def of_rows(
+    eqns: Sequence[JaxprEqn], rows: set[Var], fixed: set[Var], length: int
+) -> list[tuple[JaxprEqn, bool]]:
+    """Return the products of slices with constants, and whether the slice is the first factor."""
+    found = []
+    left = _MOST_BYTES
+    for eqn in eqns:
+        if eqn.primitive.name != "dot_general" or not _is_large(eqn):
+            continue
+        x, y = eqn.invars
+        cost = length * _nbytes(eqn.outvars[0])
+        by_rows = x in rows and y in fixed, y in rows and x in fixed
+        (_, contracted), (batch, _) = eqn.params["dimension_numbers"]
+        # The constant's axes come first: a slice second in order has none left to keep.
+        alone = len(contracted) == y.aval.ndim
+        if not batch and cost <= left and (by_rows[0] or (by_rows[1] and alone)):
+            left -= cost
+            found.append((eqn, by_rows[0]))
+    return found
+
+
+def all_rows(eqn: JaxprEqn, row_first: bool) -> dict[str, Any]:
+    """Return the parameters of the product of all slices, which come first, with the constant."""
+    (left, right), _ = eqn.params["dimension_numbers"]
+    of_row, of_constant = (left, right) if row_first else (right, left)
+    dims = ((tuple(d + 1 for d in of_row), tuple(of_constant)), ((), ()))
+    return eqn.params | {"dimension_numbers": dims}
+
+
+def _is_large(eqn: JaxprEqn) -> bool:
+    (contracted, _), _ = eqn.params["dimension_numbers"]
+    shape = eqn.invars[0].aval.shape
+    products = math.prod(eqn.outvars[0].aval.shape) * math.prod(shape[d] for d in contracted)
+    return bool(contracted) and products >= _LEAST_PRODUCTS
