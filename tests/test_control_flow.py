@@ -66,6 +66,7 @@ def test_a_trace_is_used_again_until_something_changes() -> None:
         kept = bodies._traces.get(step, {})
         return result, [id(k.body) for k in kept.values()]
 
+    lax.scan(step, np.float64(0.0), XS)  # a function that comes once isn't watched
     first, body = traces(lambda: lax.scan(step, np.float64(0.0), XS)[0])
     again, same = traces(lambda: lax.scan(step, np.float64(0.0), XS)[0])
     assert first == again and body == same and body
@@ -271,6 +272,15 @@ def test_effects_of_disable_jit() -> None:
     assert seen == [0.5, -1.0, 2.0, 0, 1]
 
 
+def test_a_loop_of_no_steps_has_types_without_jit() -> None:
+    def step(c: Any, x: Any) -> Any:
+        return lax.while_loop(lambda c: c < x, lambda c: c + 1.0, c), c > x
+
+    with ft.disable_jit():
+        out, ys = lax.scan(step, 1, XS[:0])
+    assert (out, out.dtype, ys.dtype, ys.shape) == (1.0, np.float64, np.bool_, (0,))
+
+
 # --- derivatives -------------------------------------------------------------------------------
 
 
@@ -341,6 +351,30 @@ def test_the_gradient_of_indexing_touches_one_place_a_step() -> None:
     with ft.disable_jit():
         want = ft.grad(nested)(table)
     np.testing.assert_allclose(ft.grad(nested)(table), want, rtol=1e-12)
+
+
+def test_outer_products_are_summed_after_the_loop() -> None:
+    rng = np.random.default_rng(0)
+    w, u = rng.normal(size=(20, 20)) / 5, rng.normal(size=(20, 17)) / 5
+    xs = rng.normal(size=(6, 4, 17))
+
+    def loss(w: Any, u: Any, xs: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            h = np.tanh(h @ w.T + x @ u.T + np.sum(w * w) * 0.01)
+            return h, h @ w
+
+        h, ys = lax.scan(step, np.zeros((4, 20)), xs, reverse=True)
+        return np.sum(h) + np.sum(ys * ys)
+
+    backward = body_of(ft.grad(loss, (0, 1)), w, u, xs)
+    inner = backward.params["jaxpr"].jaxpr
+    shapes = [v.aval.shape for eqn in inner.eqns for v in eqn.outvars]
+    assert (20, 17) not in shapes  # u only multiplies; w has a term that isn't a product
+    with ft.disable_jit():
+        want = ft.grad(loss, (0, 1, 2))(w, u, xs)
+    for fun in (ft.grad(loss, (0, 1, 2)), ft.jit(ft.grad(loss, (0, 1, 2)))):
+        for g, v in zip(fun(w, u, xs), want):
+            np.testing.assert_allclose(g, v, rtol=1e-9, atol=1e-12)
 
 
 def test_only_the_branch_that_is_taken_runs() -> None:

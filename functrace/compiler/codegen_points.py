@@ -39,6 +39,8 @@ FEW = 1
 
 #: Into how many pieces the loops of a kernel are cut together; and operations in all of them.
 _MOST_PIECES, _MOST_WRITTEN = 25, 500
+#: A smaller part of a space is a border.
+_BORDER = 1 / 16
 
 Point = tuple[Value, ...]
 
@@ -68,6 +70,8 @@ class PointMaker(KernelMaker):
         group = self.group
         self.plan = plan
         self.cuts: dict[int, list[int]] = {}
+        #: Which part of the space the loops being emitted run over.
+        self.share = 1.0
         self.b.ranges = Ranges() if self.cuttable() else None
         self._extents: dict[int, Index] = {}
         self._places: dict[Any, ArrayRef] = {}
@@ -207,7 +211,7 @@ class PointMaker(KernelMaker):
         if first == last:
             body(at)
             return
-        outer = self.holds_loops(first)
+        extent, share = self.plan.loops[first].extent, self.share
         for lo, hi, inside in self.pieces(first):
 
             def step(i: Value, inside: tuple[int, int] = inside) -> None:
@@ -215,7 +219,10 @@ class PointMaker(KernelMaker):
                     self.b.ranges.index(scalar(i), first, *inside)
                 self.nest(first + 1, last, (*at, i), body)
 
-            self.loop(lo, hi, step, outer)
+            # Borders are few elements, which aren't worth SIMD code.
+            self.share = share * (inside[1] - inside[0]) / max(extent, 1)
+            self.loop(lo, hi, step, self.holds_loops(first) or self.share < _BORDER)
+        self.share = share
 
     def pieces(self, loop: int) -> Iterator[tuple[Index, Index, tuple[int, int]]]:
         """Yield the pieces that a loop is cut into, and between which numbers these are."""

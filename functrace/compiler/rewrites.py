@@ -25,6 +25,9 @@ Rule = Callable[["Rewriter", list[Atom], Params], Atom | None]
 
 REWRITES: dict[str, list[Rule]] = {}
 
+#: A window may be so many times smaller than the array it is added to.
+_MOST_AROUND = 8
+
 
 def rewrite(*primitives: str) -> Callable[[Rule], Rule]:
     """Enter a rule into the table, for primitives by name."""
@@ -341,6 +344,43 @@ def sum_of_repeats(r: Rewriter, invars: list[Atom], params: Params) -> Atom | No
     )
 
 
+@rewrite("dynamic_update_slice")
+def window_sum(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """Adding to a window at a known place is adding zeros around it too, all in one pass."""
+    target, update, *starts = invars
+    eqn = r.made_by(update, "add", "sub")
+    wide, narrow = target.aval.shape, update.aval.shape
+    if eqn is None or not r.used_once(update) or target.aval.dtype.kind not in "fiu":
+        return None
+    if math.prod(narrow) * _MOST_AROUND < math.prod(wide) or not narrow:
+        return None
+    if not all(isinstance(a, Literal) for a in starts):
+        return None
+    x, y = eqn.invars
+    if eqn.primitive.name == "add" and not _sees(r, x, invars):
+        x, y = y, x
+    if not _sees(r, x, invars) or y.aval.shape != narrow:
+        return None
+    firsts = [
+        max(0, min(int(np.asarray(a.val)), n - k))  # type: ignore[union-attr]
+        for a, n, k in zip(starts, wide, narrow)
+    ]
+    around = tuple((i, n - k - i, 0) for i, n, k in zip(firsts, wide, narrow))
+    # What adding or subtracting leaves every float as it is, minus zero too.
+    nothing = -0.0 if eqn.primitive.name == "add" else 0.0
+    zero = Literal(np.asarray(nothing).astype(y.aval.dtype)[()])
+    return r.apply(eqn.primitive.name, target, r.apply("pad", y, zero, padding_config=around))
+
+
+def _sees(r: Rewriter, atom: Atom, invars: list[Atom]) -> bool:
+    """Whether an atom is the window of the array that is about to be written."""
+    eqn = r.made_by(atom, "dynamic_slice")
+    if eqn is None or eqn.invars[0] is not invars[0]:
+        return False
+    pairs = zip(eqn.invars[1:], invars[2:])
+    return all(isinstance(a, Literal) and a.val == b.val for a, b in pairs)  # type: ignore[union-attr]
+
+
 # --- products ----------------------------------------------------------------------------------
 
 
@@ -389,4 +429,6 @@ def product_of_scalars(r: Rewriter, invars: list[Atom], params: Params) -> Atom 
             moved = r.apply("squeeze", moved, dimensions=ones)
         dims = (*range(len(batch)), *range(first, first + len(rest)))
         sides.append(r.apply("broadcast_in_dim", moved, shape=shape, broadcast_dimensions=dims))
-    return r.apply("mul", *sides)
+    found = r.apply("mul", *sides)
+    # A sum begins with +0: of a single term -0 it is +0.
+    return r.apply("add", found, Literal(x.aval.dtype.type(0))) if lc else found

@@ -144,7 +144,8 @@ def _hoisted(r: Rewriter, body: _Body) -> None:
 
 def _worth_moving(eqn: JaxprEqn) -> bool:
     """Whether an equation can't fail and its result is an array; LLVM moves scalars by itself."""
-    return isinstance(eqn.primitive.lowering, _HARMLESS) and bool(eqn.outvars[0].aval.shape)
+    harmless = isinstance(eqn.primitive.lowering, _HARMLESS) and not eqn.primitive.effect
+    return harmless and bool(eqn.outvars[0].aval.shape)
 
 
 def _used(atoms: Sequence[Atom], eqns: Sequence[JaxprEqn]) -> set[Var]:

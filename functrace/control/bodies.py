@@ -9,6 +9,7 @@ from __future__ import annotations
 import types
 import warnings
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -61,12 +62,16 @@ class _Kept(NamedTuple):
     surroundings: Surroundings
 
 
-_traces: weakref.WeakKeyDictionary[Any, dict[Any, _Kept]] = weakref.WeakKeyDictionary()
+_seen: weakref.WeakKeyDictionary[Any, set[Any]] = weakref.WeakKeyDictionary()
+_traces: OrderedDict[Any, dict[Any, _Kept]] = OrderedDict()
+KEPT_FUNCTIONS = 128
 KEPT_PER_FUNCTION = 16
 
 
 def trace_body(fun: Any, kind: Any, call: Call, avals: Sequence[ShapedArray], name: str) -> Body:
     """Trace a body; the trace of the same function in the same surroundings is used again.
+
+    A function is watched from the second time on: most lambdas don't come again.
 
     Args:
         fun: the user's function.
@@ -75,8 +80,12 @@ def trace_body(fun: Any, kind: Any, call: Call, avals: Sequence[ShapedArray], na
         avals: the types of these.
         name: what to call the trace in messages.
     """
-    key = (kind, tuple(avals))
     if type(fun) is not types.FunctionType:
+        return _trace(fun, call, avals, name)
+    key = (kind, tuple(avals))
+    seen = _seen.setdefault(fun, set())
+    if key not in seen:
+        seen.add(key)
         return _trace(fun, call, avals, name)
     known = _traces.get(fun, {}).get(key)
     if known is not None and known.surroundings.unchanged():
@@ -93,6 +102,8 @@ def _keep(fun: Any, key: Any, new: _Kept) -> None:
     if len(kept) >= KEPT_PER_FUNCTION:
         kept.clear()
     kept[key] = new
+    if len(_traces) > KEPT_FUNCTIONS:
+        _traces.popitem(last=False)
 
 
 def forget_bodies() -> None:

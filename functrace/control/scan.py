@@ -59,14 +59,21 @@ class Stepper:
         return [*self.carry.take(out[0]), *y], y_tree
 
     def trace(self, slices: Sequence[ShapedArray]) -> Body:
-        """Trace the body until the types of the carry are settled."""
+        """Trace the body until the types of the carry are settled.
+
+        Without ``jit`` that is for a loop of no steps, whose types nothing else tells; loops in the
+        body are traced then too.
+        """
         kind = (self.what, self.carry.treedef, self.xs.treedef)
 
         def once() -> Body:
             avals = [*self.carry.avals, *slices]
             return trace_body(self.carry.fun, kind, self, avals, f"the body of {self.what}")
 
-        return settle(self.carry, once)
+        if not config.disable_jit:
+            return settle(self.carry, once)
+        with config.override(disable_jit=False):
+            return settle(self.carry, once)
 
 
 def _described(value: Any) -> str:

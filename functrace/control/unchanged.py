@@ -102,7 +102,7 @@ class Surroundings:
         if type(value) is np.ndarray:
             return self._watch_array(value)
         if isinstance(value, JitFunction):
-            return self._watch(value.__wrapped__)
+            return self._watch(value.__wrapped__)  # type: ignore[attr-defined]
         if type(value) is types.FunctionType:
             # A function of functrace's never changes, but one it returned holds the user's.
             internal = is_internal(value.__code__)

@@ -13,7 +13,7 @@ import pytest
 from functrace.compiler.emit import emit_llvm, emit_numba
 from functrace.compiler.ir.builder import ArrayRef, KernelBuilder
 from functrace.compiler.ir.convention import status_kind_site
-from functrace.compiler.ir.kernel import Kernel, Op
+from functrace.compiler.ir.kernel import ERROR_CELL_WORDS, Kernel, Op
 from functrace.compiler.ir.kernel_check import KernelError, check_kernel
 from functrace.compiler.ir.kernel_text import kernel_text
 from functrace.compiler.ir.lanes import lane_fold

@@ -18,6 +18,7 @@ from functrace.ops.arithmetic import add, div, mul, neg, sub
 from functrace.ops.broadcasting import broadcast_in_dim, reduce_sum
 from functrace.ops.contraction import dot_general
 from functrace.ops.creation import convert_element_type, full
+from functrace.ops.dynamic import dynamic_slice, dynamic_update_slice
 from functrace.ops.structural import reshape_p, transpose_p
 
 F64, F32, I32 = np.dtype(np.float64), np.dtype(np.float32), np.dtype(np.int32)
@@ -30,8 +31,20 @@ def sum_of_wide(x: Any) -> Any:
     return reduce_sum(broadcast_in_dim(x, (8, 12), (1,)), (0,))
 
 
+def window(x: Any) -> Any:
+    return dynamic_slice(x, (np.int64(3),), (4,))
+
+
+def into_window(x: Any, update: Any) -> Any:
+    return dynamic_update_slice(x, update, (np.int64(3),))
+
+
 # For each rewrite: programs of two arrays of 12 elements of the dtypes named.
 CASES: dict[str, list[tuple[Program, str]]] = {
+    "window_sum": [
+        (lambda x, y: into_window(x, add(window(y), window(x))), "dfi"),
+        (lambda x, y: into_window(x, sub(window(x), window(y))), "dfi"),
+    ],
     "add_zero": [
         (lambda x, y: add(x, np.float64(-0.0)), "d"),
         (lambda x, y: add(np.int32(0), x), "i"),
@@ -96,7 +109,10 @@ CASES: dict[str, list[tuple[Program, str]]] = {
     "transpose_of_product": [
         (lambda x, y: transpose_p.bind(product(x, y), permutation=(1, 0)), "di"),
     ],
-    "product_of_scalars": [(lambda x, y: dot_general(x, y, (((), ()), ((), ()))), "dfi")],
+    "product_of_scalars": [
+        (lambda x, y: dot_general(x, y, (((), ()), ((), ()))), "dfi"),
+        (lambda x, y: column_by_row(x, y), "dfi"),
+    ],
     "sum_of_repeats": [(lambda x, y: sum_of_wide(x), "i")],
 }
 
@@ -113,6 +129,12 @@ def product(x: Any, y: Any) -> Any:
     """A product whose sums round nothing: the operands' elements are small integers."""
     small = [reshape_p.bind(convert_element_type(a, np.int32), new_sizes=(3, 4)) for a in (x, y)]
     return dot_general(small[0], small[1], (((1,), (1,)), ((), ())))
+
+
+def column_by_row(x: Any, y: Any) -> Any:
+    """A product that sums one term each."""
+    left, right = (reshape_p.bind(a, new_sizes=n) for a, n in ((x, (12, 1)), (y, (1, 12))))
+    return dot_general(left, right, (((1,), (0,)), ((), ())))
 
 
 def _convert(x: Any, dtype: Any) -> Any:

@@ -95,7 +95,7 @@ def forms(dtype: DType) -> list[Form]:
     """Return all the scalar primitives that take operands of a dtype, in each form of samples."""
     found: dict[Form, None] = {}
     for name, entries in sorted(load_all().items()):
-        if not isinstance(PRIMITIVES[name].lowering, Elementwise):
+        if not isinstance(PRIMITIVES[name].lowering, Elementwise) or PRIMITIVES[name].effect:
             continue
         for entry in entries:
             if dtype not in entry.dtypes:

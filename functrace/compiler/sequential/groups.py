@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from functrace.compiler.codegen_folds import FoldMaker
-from functrace.compiler.codegen_points import Point
+from functrace.compiler.codegen_points import FEW, Point
 from functrace.compiler.ir.arithmetic import scalar
 from functrace.compiler.ir.builder import ArrayRef, Index, MemoryRef
 from functrace.compiler.ir.kernel import I64, Value
@@ -130,6 +130,9 @@ class GroupMaker(FoldMaker):
     def loop(self, lo: Index, hi: Index, body: Callable[[Value], None], few: bool = False) -> None:
         """Emit a loop; an innermost one in lanes."""
         b, width = self.b, self.lanes()
+        if self.share < 1 and few:
+            b._for(lo, hi, (), lambda i: body(i) or (), 1, FEW)  # type: ignore[func-returns-value]
+            return
         if not (isinstance(lo, int) and isinstance(hi, int)) or (few and not self.columnar):
             b.loop(lo, hi, body)
             return
