@@ -47,7 +47,12 @@ def usable_samples(name: str) -> list[Sample]:
     return found
 
 
-NAMES = sorted(n for n in PRIMITIVES if SAMPLES.get(n) and usable_samples(n))
+def _in_programs(name: str) -> bool:
+    """Effects belong to no value, so they can't be linked to the others."""
+    return bool(SAMPLES.get(name) and usable_samples(name)) and not PRIMITIVES[name].effect
+
+
+NAMES = sorted(filter(_in_programs, PRIMITIVES))
 
 
 @dataclass(frozen=True)

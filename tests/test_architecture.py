@@ -31,14 +31,13 @@ LAYERS = [
 ]  # fmt: skip
 # Inside ops a file uses only files before it: adjoint partners share a file, so this order exists.
 OPS_ORDER = [
-    "dimension_numbers", "nests", "families", "broadcasting", "creation", "logical", "bitwise", "random_bits",
-    "arithmetic", "fused", "exponentials", "powers", "complexes", "rounding", "structural", "joining",
-    "transcendental", "special",
-    "reductions", "gather_numpy", "indexing", "scatter", "dynamic", "cumulative",
-    "sort_kernels", "sorting",
-    "contraction", "matrices", "small_matrices", "triangular", "cholesky", "lu", "solve", "qr",
-    "eigen", "svd",
-    "window_sizes", "conv_products", "convolution", "windows", "dispatch", "promotion", "operators",
+    "dimension_numbers", "nests", "families", "broadcasting", "creation", "logical", "bitwise",
+    "random_bits", "arithmetic", "fused", "exponentials", "powers", "complexes", "rounding",
+    "structural", "joining", "transcendental", "special", "reductions", "gather_numpy",
+    "indexing", "scatter", "dynamic", "cumulative", "sort_kernels", "sorting", "contraction",
+    "matrices", "small_matrices", "triangular", "cholesky", "lu", "solve", "qr", "eigen", "svd",
+    "window_sizes", "conv_products", "convolution", "windows", "dispatch", "promotion",
+    "operators",
 ]  # fmt: skip
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -142,7 +142,7 @@ def test_compilations_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
         f(W, X)
     (line,) = capsys.readouterr().out.splitlines()
     assert re.fullmatch(
-        r"functrace compiled model\(f64\[32,48\], f64\[64,32\]\): 3 steps, \d+ kernels built, "
+        r"functrace compiled model\(f64\[32,48\], f64\[64,32\]\): \d+ steps, \d+ kernels built, "
         r"\d+ loaded from disk, \d+ found in memory, \d+\.\d+ s",
         line,
     )

@@ -310,7 +310,7 @@ COSTS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], tuple[int, int, int]
         (np.ones((64, 32)), np.ones((32, 48))),
         (2 * 64 * 32 * 48, 0, 8 * (64 * 32 + 32 * 48 + 64 * 48)),
     ),
-    "cumsum": (lambda x: np.cumsum(x, axis=0), (np.ones((10, N)),), (9 * N, 0, 160 * N)),
+    "cumsum": (lambda x: np.cumsum(x, axis=0), (np.ones((10, 1024)),), (9216, 0, 163840)),
     "sort": (lambda x: np.sort(x), (np.ones(N),), (0, 0, 16 * N)),
     "copy": (lambda x: x, (np.ones(N),), (0, 0, 16 * N)),
 }

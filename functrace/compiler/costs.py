@@ -38,10 +38,9 @@ __all__ = ["Work", "group_work", "kernel_work"]
 
 #: What one step of a fold takes, without and with a multiplication.
 _FOLD_FLOPS = ({"f": 1, "c": 2}, {"f": 2, "c": 8})
-_COUNTED = frozenset(
-    ("add", "sub", "mul", "div", "neg", "abs", "sqrt", "floor", "ceil", "trunc", "rint", "copysign")
-    + ("fma",)
-)
+_ARITHMETIC = ("add", "sub", "mul", "div", "neg", "abs", "sqrt", "fma")
+_ROUNDING = ("floor", "ceil", "trunc", "rint", "copysign")
+_COUNTED = frozenset((*_ARITHMETIC, *_ROUNDING))
 
 
 class Work(NamedTuple):
@@ -168,8 +167,8 @@ def _rule_work(rule: Elementwise, dtypes: tuple[Any, ...], params: tuple[Any, ..
 def kernel_work(kernel: Kernel, record: Sequence[int], extent: int) -> Work:
     """Return the operations of a kernel run over its whole outer range.
 
-    Loops whose borders depend on outer loops count as in the middle of those; of a branch the
-    longer arm counts; a ``while`` counts once.
+    Loops whose borders depend on outer loops count as in the middle of those, so a shorter last
+    tile counts as a whole one; of a branch the longer arm counts; a ``while`` counts once.
     """
     known = {kernel.lo.id: 0, kernel.hi.id: extent}
     for entry, word in zip(kernel.record, record):

@@ -42,10 +42,13 @@ from functrace.compiler.simplify import simplify
 from functrace.compiler.views import resolve_views
 from functrace.config import config
 from functrace.core.aval import ShapedArray
-from functrace.core.jaxpr import ClosedJaxpr, check_jaxpr
+from functrace.core.jaxpr import ClosedJaxpr, JaxprEqn, check_jaxpr
 from functrace.core.pretty import format_jaxpr
 
 __all__ = ["STAGES", "Compiled", "Stage", "compile_jaxpr", "step_error"]
+
+#: Stacks of threads have half a MiB on some platforms.
+MOST_STACK = 1 << 18
 
 
 @dataclass(eq=False, slots=True)
@@ -58,6 +61,7 @@ class Compilation:
     backend: str = "llvm"
     threads: int | None = None
     simplified: ClosedJaxpr = None  # type: ignore[assignment]
+    as_steps: set[JaxprEqn] = field(default_factory=set)
     arrays: ArrayProgram = None  # type: ignore[assignment]
     groups: list[Group] = field(default_factory=list)
     schedules: dict[int, Schedule] = field(default_factory=dict)
@@ -85,14 +89,15 @@ def _simplify(c: Compilation) -> None:
 
 
 def _views(c: Compilation) -> None:
-    c.arrays = resolve_views(c.simplified)
+    c.arrays = resolve_views(c.simplified, frozenset(c.as_steps))
 
 
 def _fuse(c: Compilation) -> None:
     c.groups = grouped(c.arrays)
     refused = not_in_place(c.groups)
     if refused:
-        c.arrays = resolve_views(c.simplified, frozenset(refused))
+        c.as_steps.update(refused)
+        _views(c)
         c.groups = grouped(c.arrays)
 
 
@@ -111,6 +116,18 @@ def _memory(c: Compilation) -> None:
 
 def _codegen(c: Compilation) -> None:
     c.codes = step_codes(c.groups, c.schedules, c.memory)
+    kernels = [code for code in all_codes(c.codes) if isinstance(code, StepCode)]
+    deep = [op.eqn for code in kernels if _is_deep(code) for op in code.group.body]
+    if deep:
+        c.as_steps.update(eqn for eqn in deep if eqn is not None)
+        for stage in (_views, _fuse, _schedule, _memory, _codegen):
+            stage(c)
+
+
+def _is_deep(code: StepCode) -> bool:
+    """Whether a kernel that is a loop needs more of the stack than a thread may have left."""
+    nbytes = sum(local.length * local.dtype.itemsize for local in code.kernel.locals)
+    return code.group.kind == "sequence" and nbytes > MOST_STACK
 
 
 def _build(c: Compilation) -> None:

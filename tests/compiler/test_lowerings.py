@@ -65,5 +65,7 @@ def compare(got: np.ndarray[Any, Any], want: np.ndarray[Any, Any], sample: Sampl
 
 
 def test_no_primitive_runs_on_the_host() -> None:
-    """Host steps are for the user's own callbacks."""
-    assert [name for name, p in PRIMITIVES.items() if isinstance(p.lowering, Host)] == []
+    """Host steps are for the user's own functions: callbacks, and rules that are run late."""
+    on_host = {name for name, p in PRIMITIVES.items() if isinstance(p.lowering, Host)}
+    own = {"pure_callback", "io_callback", "debug_callback", "custom_vjp_pullback"}
+    assert on_host <= own

@@ -123,7 +123,8 @@ def test_an_index_out_of_bounds_is_numpys_error_with_the_line() -> None:
 def spy() -> Any:
     """A primitive that runs Python, and what it saw; it leaves the registry afterwards."""
     seen: list[Any] = []
-    primitive = Primitive("spy_for_test", not_differentiable="a test", not_linear="a test", effect=True)
+    reasons = {"not_differentiable": "a test", "not_linear": "a test"}
+    primitive = Primitive("spy_for_test", effect=True, **reasons)
 
     @primitive.def_impl
     def _impl(x: Any, *, tag: int) -> Any:

@@ -15,6 +15,7 @@ from loops import check, compiled, kinds
 import functrace as ft
 import functrace.numpy as fnp
 from functrace import lax
+from functrace.compiler import pipeline
 
 RNG = np.random.default_rng(0)
 
@@ -361,3 +362,19 @@ def test_ctrl_c_stops_endless_lanes() -> None:
         run(np.ones(64))
     assert time.perf_counter() - start < 5
     timer.join()
+
+
+def test_a_kernel_that_needs_much_of_the_stack_becomes_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Threads have small stacks: what a kernel keeps there is bounded, whatever it holds."""
+    x = RNG.random(8)
+
+    def f(x: Any) -> Any:
+        return lax.fori_loop(0, 5, lambda i, c: np.cumsum(np.sin(c)) + x[::-1], x)
+
+    want = check(f, x, form="sequence")(x)
+    monkeypatch.setattr(pipeline, "MOST_STACK", 32)
+    program = compiled(f, x)
+    assert "sequence" not in kinds(program)
+    np.testing.assert_array_equal(program(x)[0], want[0])
