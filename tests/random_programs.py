@@ -53,6 +53,10 @@ def _in_programs(name: str) -> bool:
 
 
 NAMES = sorted(filter(_in_programs, PRIMITIVES))
+# Their reverse mode fills buffers of many places, nested ones for the derivative of a derivative:
+# each leads programs, but isn't drawn for others, and its kernels aren't run by an interpreter.
+LONG = frozenset(n for n in NAMES if n in ("while", "while_linear"))
+OTHERS = [n for n in NAMES if n not in LONG]
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def program_strategy(first: str, jit_allowed: bool = True) -> st.SearchStrategy[
     @st.composite
     def build(draw: Any) -> Program:
         count = draw(st.integers(1, 4))
-        names = [first, *(draw(st.sampled_from(NAMES)) for _ in range(count - 1))]
+        names = [first, *(draw(st.sampled_from(OTHERS)) for _ in range(count - 1))]
         instructions = []
         for name in names:
             sample = draw(st.integers(0, len(usable_samples(name)) - 1))

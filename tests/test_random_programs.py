@@ -34,8 +34,9 @@ def test_printed_source(name: str) -> None:
     def run(data: st.DataObject) -> None:
         program = data.draw(rp.program_strategy(name))
         stack = ["jit", *data.draw(rp.stack_strategy())]
-        rp.count(program, stack, "with kernels as printed source")
-        with ft.config.override(backend="python"):
+        form = "compiled kernels" if name in rp.LONG else "kernels as printed source"
+        rp.count(program, stack, f"with {form}")
+        with ft.config.override(backend="llvm" if name in rp.LONG else "python"):
             rp.check(program, stack)
 
     run()
