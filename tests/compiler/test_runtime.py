@@ -601,3 +601,16 @@ def test_an_unknown_layout_means_portable_calls(monkeypatch: pytest.MonkeyPatch)
     program = elementwise(ADD_ONE, (3,), result="single")
     assert not driver_module.driver().native
     np.testing.assert_array_equal(program.call(np.ones(3)), [2, 2, 2])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no such signal")
+def test_two_drivers_do_not_hand_each_other_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    elementwise(ADD_ONE, (3,))
+    with monkeypatch.context() as patch:
+        patch.setattr(numpy_abi, "_array_reads_right", lambda array: False)
+        patch.setattr(driver_module, "_driver", None)
+        elementwise(ADD_ONE, (3,))
+    elementwise(ADD_ONE, (3,))
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)

@@ -35,6 +35,7 @@ _FASTCALL = 0x0080
 
 _lock = threading.Lock()
 _driver: Driver | None = None
+_watcher: Driver | None = None
 _portable = os.environ.get("FUNCTRACE_PORTABLE_CALLS", "") not in ("", "0")
 
 
@@ -96,8 +97,16 @@ class Driver:
         }
 
     def watch_interrupts(self) -> None:
-        """Let Ctrl-C stop the calls of the main thread, if this is the main thread."""
-        if threading.current_thread() is threading.main_thread():
+        """Let Ctrl-C stop the calls of the main thread, if this is the main thread.
+
+        Whoever set another handler since then (a debugger does) is put behind ours again. There is
+        one driver in a process; a second one, as tests make, mustn't step in front of the first:
+        each would hand the signal to the other, for ever.
+        """
+        global _watcher
+        if _watcher is None:
+            _watcher = self
+        if _watcher is self and threading.current_thread() is threading.main_thread():
             self._watch()
 
     def free_memory(self) -> None:
