@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functrace.compiler.runtime import build, driver
 from functrace.compiler.runtime.cache import CacheInfo
-from functrace.control.bodies import forget_bodies
+from functrace.control.loops.bodies import forget_bodies
 
 __all__ = ["cache_info", "clear_caches"]
 

@@ -110,7 +110,7 @@ PUBLIC = [
     "functrace.lax.linalg", "functrace.nn", "functrace.nn.initializers", "functrace.random",
     "functrace.scipy.special", "functrace.scipy.linalg", "functrace.scipy.sparse.linalg",
     "functrace.custom_derivatives", "functrace.ad_checkpoint",
-    "functrace.control.checkpoint_policies", "functrace.tree",
+    "functrace.control.rules.checkpoint_policies", "functrace.tree",
     "functrace.tree_util", "functrace.test_util", "functrace.errors", "functrace.debug",
 ]  # fmt: skip
 

@@ -13,7 +13,7 @@ import functrace as ft
 import functrace.numpy as fnp
 from functrace import lax
 from functrace.config import config
-from functrace.control import bodies, while_reverse
+from functrace.control.loops import bodies, while_reverse
 from functrace.core.jaxpr import Jaxpr, JaxprEqn
 from functrace.errors import (
     DTypeError,

@@ -8,7 +8,7 @@ from typing import Any
 
 from functrace import tree
 from functrace.api.util import leaf_place
-from functrace.control.checkpoint_policies import name_p
+from functrace.control.rules.checkpoint_policies import name_p
 from functrace.core.arguments import argument_leaf, require_callable
 from functrace.core.aval import ShapedArray, typeof
 from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal

@@ -23,7 +23,7 @@ from functrace.control.donation import give_back, match_donated
 from functrace.control.eject import write_module
 from functrace.control.explain import JitCacheInfo, explain_miss
 from functrace.control.fastcall import MISS, FastCall, make_fast_call
-from functrace.control.float_checks import raise_where_nan_is_made
+from functrace.control.host.float_checks import raise_where_nan_is_made
 from functrace.control.jit_primitive import bind_jit, compiled, is_compiled
 from functrace.control.signature import CallSignature, ReadCall, Statics, read_call
 from functrace.control.stages import Lowered, Traced

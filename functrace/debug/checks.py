@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 import functrace.numpy as fnp
-from functrace.control.callbacks import debug_callback
-from functrace.control.checks import MOST_VALUES, Failure, check_p
+from functrace.control.host.callbacks import debug_callback
+from functrace.control.host.checks import MOST_VALUES, Failure, check_p
 from functrace.core.arguments import argument_leaf
 from functrace.core.aval import is_array_like
 from functrace.debug.formatting import check_fields

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from functrace import tree
-from functrace.control.float_checks import Checks, with_checks
+from functrace.control.host.float_checks import Checks, with_checks
 from functrace.control.jit import JitFunction
 from functrace.core.arguments import argument_leaf, require_callable
 from functrace.core.aval import typeof

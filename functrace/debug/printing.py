@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from functrace import tree
-from functrace.control.callbacks import debug_callback
+from functrace.control.host.callbacks import debug_callback
 from functrace.core.arguments import require_callable
 from functrace.core.trace import Tracer
 from functrace.debug.formatting import check_fields

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import IO, Any, Protocol
 
 from functrace import lax, tree
-from functrace.control.callbacks import debug_callback
+from functrace.control.host.callbacks import debug_callback
 from functrace.core.aval import shape_of
 from functrace.core.trace import Tracer
 

@@ -10,9 +10,9 @@ Example:
     array([2., 3.], dtype=float32)
 """
 
-from functrace.control.barrier import optimization_barrier as optimization_barrier
-from functrace.control.implicit import custom_linear_solve as custom_linear_solve
-from functrace.control.implicit import custom_root as custom_root
+from functrace.control.rules.barrier import optimization_barrier as optimization_barrier
+from functrace.control.rules.implicit import custom_linear_solve as custom_linear_solve
+from functrace.control.rules.implicit import custom_root as custom_root
 from functrace.lax import linalg as linalg
 from functrace.lax.contractions import ConvDimensionNumbers as ConvDimensionNumbers
 from functrace.lax.contractions import batch_matmul as batch_matmul

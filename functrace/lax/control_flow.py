@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import functrace.control.scan_linearize
-import functrace.control.scan_transpose
-import functrace.control.while_linear  # noqa: F401
-from functrace.control.associative import associative_scan as associative_scan
-from functrace.control.conditionals import cond as cond
-from functrace.control.conditionals import switch as switch
-from functrace.control.mapping import map as map
-from functrace.control.scan import scan as scan
-from functrace.control.while_loops import fori_loop as fori_loop
-from functrace.control.while_loops import while_loop as while_loop
+import functrace.control.loops.scan_linearize
+import functrace.control.loops.scan_transpose
+import functrace.control.loops.while_linear  # noqa: F401
+from functrace.control.loops.associative import associative_scan as associative_scan
+from functrace.control.loops.conditionals import cond as cond
+from functrace.control.loops.conditionals import switch as switch
+from functrace.control.loops.mapping import map as map
+from functrace.control.loops.scan import scan as scan
+from functrace.control.loops.while_loops import fori_loop as fori_loop
+from functrace.control.loops.while_loops import while_loop as while_loop
 
 __all__ = [
     "associative_scan",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.control.folding import fold
+from functrace.control.loops.folding import fold
 from functrace.core.aval import ShapedArray
 from functrace.core.trace import Primitive, Tracer
 from functrace.interpreters.staging import stage

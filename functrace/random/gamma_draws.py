@@ -10,7 +10,7 @@ import numpy as np
 
 from functrace import lax
 from functrace.api.mapping import vmap
-from functrace.control.custom_jvp import custom_jvp
+from functrace.control.rules.custom_jvp import custom_jvp
 from functrace.ops.random_bits import threefry2x32
 from functrace.random.continuous import exponentials
 from functrace.random.gamma_slope import gamma_slope

@@ -6,8 +6,10 @@ import contextlib
 import gc
 import os
 import pickle
+import signal
 import sys
 import threading
+import time
 import tracemalloc
 import weakref
 from collections.abc import Iterator

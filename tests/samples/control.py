@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.control.checks import Failure
+from functrace.control.host.checks import Failure
 from samples import Sample, normal, samples
 
 Rng = np.random.Generator

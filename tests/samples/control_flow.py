@@ -9,7 +9,7 @@ import numpy as np
 
 import functrace.lax as lax
 import functrace.numpy as fnp
-from functrace.control.while_reverse import run_forward
+from functrace.control.loops.while_reverse import run_forward
 from functrace.core.aval import ShapedArray, typeof
 from functrace.core.jaxpr import ClosedJaxpr
 from functrace.interpreters.staging import stage

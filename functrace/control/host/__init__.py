@@ -1,0 +1,1 @@
+"""Python called from compiled code: callbacks, checks, and searches for NaN."""
