@@ -92,25 +92,28 @@ class Library:
         return f(*trees)
 
 
-class Functrace(Library):
-    name = "functrace"
+class _LikeJax(Library):
+    """A library with JAX's names, under ``root``."""
 
-    def __init__(self) -> None:
-        self.ft = importlib.import_module("functrace")
-        self.xp = self.ft.numpy
-        for name in ("lax", "nn", "vmap", "jvp", "vjp", "jacrev", "jacfwd", "hessian"):
-            setattr(self, name, getattr(self.ft, name))
-        self.random = getattr(self.ft, "random", None)
-        self.value_and_grad = self.ft.value_and_grad
+    root: Any
+    nn: Any
+    lax: Any
+
+    def use(self, root: Any) -> None:
+        """Take the transformations from a library."""
+        self.root, self.xp = root, root.numpy
+        names = ("lax", "nn", "random", "vmap", "jvp", "vjp", "jacrev", "jacfwd", "hessian")
+        for name in (*names, "value_and_grad"):
+            setattr(self, name, getattr(self.root, name))
 
     def jit(self, f: Callable[..., Any]) -> Callable[..., Any]:
-        return self.ft.jit(f)  # type: ignore[no-any-return]
+        return self.root.jit(f)  # type: ignore[no-any-return]
 
     def grad(self, f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
-        return self.ft.grad(f, argnums)  # type: ignore[no-any-return]
+        return self.root.grad(f, argnums)  # type: ignore[no-any-return]
 
     def erf(self, x: Any) -> Any:
-        return self.ft.scipy.special.erf(x)
+        return self.root.scipy.special.erf(x)
 
     def relu(self, x: Any) -> Any:
         return self.nn.relu(x)
@@ -125,7 +128,7 @@ class Functrace(Library):
         return self.nn.log_softmax(x)
 
     def lower_solve(self, a: Any, b: Any) -> Any:
-        return self.ft.scipy.linalg.solve_triangular(a, b, lower=True)
+        return self.root.scipy.linalg.solve_triangular(a, b, lower=True)
 
     def conv(self, x: Any, w: Any) -> Any:
         """Images (N, C, H, W) by 3x3 kernels (O, C, 3, 3), same size."""
@@ -133,6 +136,13 @@ class Functrace(Library):
 
     def logsumexp(self, x: Any, axis: int) -> Any:
         return self.nn.logsumexp(x, axis=axis)
+
+
+class Functrace(_LikeJax):
+    name = "functrace"
+
+    def __init__(self) -> None:
+        self.use(importlib.import_module("functrace"))
 
 
 class Baseline(Functrace):
@@ -141,51 +151,17 @@ class Baseline(Functrace):
     name = "baseline"
 
 
-class Jax(Library):
+class Jax(_LikeJax):
     name = "jax"
 
     def __init__(self) -> None:
-        self.jax = importlib.import_module("jax")
-        self.jax.config.update("jax_enable_x64", True)
-        self.xp = self.jax.numpy
-        for name in ("lax", "nn", "vmap", "jvp", "vjp", "jacrev", "jacfwd", "hessian", "random"):
-            setattr(self, name, getattr(self.jax, name))
-        self.value_and_grad = self.jax.value_and_grad
-        self.wait = self.jax.block_until_ready  # type: ignore[method-assign]
-
-    def jit(self, f: Callable[..., Any]) -> Callable[..., Any]:
-        return self.jax.jit(f)  # type: ignore[no-any-return]
-
-    def grad(self, f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
-        return self.jax.grad(f, argnums)  # type: ignore[no-any-return]
+        jax = importlib.import_module("jax")
+        jax.config.update("jax_enable_x64", True)
+        self.use(jax)
+        self.wait = jax.block_until_ready  # type: ignore[method-assign]
 
     def put(self, args: Any) -> Any:
-        return self.jax.block_until_ready(self.jax.device_put(args))
-
-    def erf(self, x: Any) -> Any:
-        return self.jax.scipy.special.erf(x)
-
-    def relu(self, x: Any) -> Any:
-        return self.nn.relu(x)
-
-    def sigmoid(self, x: Any) -> Any:
-        return self.nn.sigmoid(x)
-
-    def softmax(self, x: Any) -> Any:
-        return self.nn.softmax(x)
-
-    def log_softmax(self, x: Any) -> Any:
-        return self.nn.log_softmax(x)
-
-    def lower_solve(self, a: Any, b: Any) -> Any:
-        return self.jax.scipy.linalg.solve_triangular(a, b, lower=True)
-
-    def conv(self, x: Any, w: Any) -> Any:
-        """Images (N, C, H, W) by 3x3 kernels (O, C, 3, 3), same size."""
-        return self.lax.conv_general_dilated(x, w, (1, 1), "SAME")
-
-    def logsumexp(self, x: Any, axis: int) -> Any:
-        return self.nn.logsumexp(x, axis=axis)
+        return self.root.block_until_ready(self.root.device_put(args))
 
 
 class JaxGivenNumpy(Jax):

@@ -35,7 +35,7 @@ def cold(lib: Any, case: Any, size: int, rounds: int) -> list[float]:
     seconds = []
     for _ in range(rounds + 1):
         if lib.name == "functrace":
-            lib.ft.clear_caches(disk=True)
+            lib.root.clear_caches(disk=True)
         seconds.append(first_call(Job(lib, case, size, FLOAT)))
     return seconds[1:]  # the first also traces the library's own helpers
 
@@ -46,14 +46,14 @@ def batch(lib: Any, case: Any, size: int, rounds: int) -> list[float]:
 
     job = Job(lib, case, size, FLOAT)
     first_call(job)
-    known = lib.ft.cache_info().compiled if lib.name == "functrace" else 0
+    known = lib.root.cache_info().compiled if lib.name == "functrace" else 0
     params, *rest = job.args
     seconds = []
     for i in range(rounds):
         longer = [lib.xp.concatenate([a, a[: 8 * (i + 1)]]) for a in rest]
         job.args = (params, *map_leaves(lib.wait, longer))
         seconds.append(first_call(job))
-    compiled = lib.ft.cache_info().compiled - known if lib.name == "functrace" else 0
+    compiled = lib.root.cache_info().compiled - known if lib.name == "functrace" else 0
     return [float(compiled), *seconds]
 
 

@@ -62,7 +62,7 @@ def checkpointed_gradient(lib: Any) -> Any:
         def step(x: Any, _: Any) -> Any:
             return x + 0.001 * x * (1.0 - x), None
 
-        @lib.jax.checkpoint  # type: ignore[untyped-decorator]
+        @lib.root.checkpoint  # type: ignore[untyped-decorator]
         def some(x: Any, _: Any) -> Any:
             return lib.lax.scan(step, x, None, length=LONG // outer)[0], None
 

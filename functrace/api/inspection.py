@@ -9,7 +9,7 @@ from typing import Any
 
 from functrace import tree
 from functrace.config import config
-from functrace.core.arguments import argument_leaf, require_callable
+from functrace.core.arguments import argument_leaf, flat_values, require_callable
 from functrace.core.aval import ShapedArray, ShapeDtypeStruct, typeof
 from functrace.core.jaxpr import ClosedJaxpr
 from functrace.interpreters.staging import stage
@@ -88,9 +88,9 @@ def _trace(
         nonlocal out_tree
         new_args, new_kwargs = treedef.unflatten(leaves)
         call_args = [a if i in static else n for i, (a, n) in enumerate(zip(args, new_args))]
-        outs, out_tree = tree.flatten(fun(*call_args, **new_kwargs))
-        name = describe_function(fun)
-        return [argument_leaf(o, lambda: f"an output of {name}").value for o in outs]
+        place = f"an output of {describe_function(fun)}"
+        outs, out_tree = flat_values(fun(*call_args, **new_kwargs), place)
+        return outs
 
     closed = stage(flat_fun, avals, str(getattr(fun, "__name__", type(fun).__name__)))
     shapes = [ShapeDtypeStruct(a.shape, a.dtype) for a in closed.out_avals]

@@ -10,7 +10,7 @@ import numpy as np
 
 from functrace import tree
 from functrace.api.util import Owner
-from functrace.core.arguments import argument_leaf, require_callable
+from functrace.core.arguments import argument_leaf, flat_values, require_callable
 from functrace.core.aval import shape_of
 from functrace.core.trace import Tracer
 from functrace.errors import ShapeError, compose
@@ -76,8 +76,9 @@ def vmap(
         def flat_fun(*leaves: Any) -> list[Any]:
             nonlocal out_tree
             inner_args, inner_kwargs = treedef.unflatten(leaves)
-            outs, out_tree = tree.flatten(fun(*inner_args, **inner_kwargs))
-            return [argument_leaf(o, lambda: f"an output of {name}").value for o in outs]
+            place = f"an output of {name}"
+            outs, out_tree = flat_values(fun(*inner_args, **inner_kwargs), place)
+            return outs
 
         outs, found = batch_flat(flat_fun, size, values, dims, f"vmap({_short(fun)})")
         wanted = tree.prefix_leaves(out_axes, out_tree, f"out_axes={out_axes!r} of {name}")

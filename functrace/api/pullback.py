@@ -10,13 +10,12 @@ from functrace.api.call import Call, linearize_call
 from functrace.api.util import (
     Owner,
     cast_like,
-    check_same_structure,
     output_type,
     strong_type,
     transformation_name,
     zero_gradient,
 )
-from functrace.core.arguments import require_callable
+from functrace.core.arguments import check_same_structure, require_callable
 from functrace.core.aval import ShapedArray, typeof
 from functrace.core.jaxpr import ClosedJaxpr, Jaxpr, eval_jaxpr
 from functrace.dtypes import is_inexact

@@ -9,14 +9,13 @@ from functrace import tree
 from functrace.api.call import Aux, Call, linearize_call
 from functrace.api.util import (
     Owner,
-    check_same_structure,
     given_tangent,
     output_type,
     strong_type,
     transformation_name,
     zero_gradient,
 )
-from functrace.core.arguments import require_callable
+from functrace.core.arguments import check_same_structure, require_callable
 from functrace.core.aval import ShapeDtypeStruct
 from functrace.core.jaxpr import Jaxpr
 from functrace.errors import compose

@@ -9,7 +9,7 @@ from typing import Any
 from functrace import tree
 from functrace.api.util import leaf_place
 from functrace.control.rules.checkpoint_policies import name_p
-from functrace.core.arguments import argument_leaf, require_callable
+from functrace.core.arguments import flat_values, require_callable
 from functrace.core.aval import ShapedArray, typeof
 from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from functrace.core.lowering import Nested
@@ -33,13 +33,11 @@ def saved_residuals(
         ['f64[3]', 'f64[3]']
     """
     require_callable(fun, "saved_residuals")
-    flat, treedef = tree.flatten((args, kwargs))
-    leaves = [argument_leaf(v, lambda: "an argument of saved_residuals").value for v in flat]
+    leaves, treedef = flat_values((args, kwargs), "an argument of saved_residuals")
 
     def flat_fun(*values: Any) -> list[Any]:
         given, named = treedef.unflatten(values)
-        outs = tree.leaves(fun(*given, **named))
-        return [argument_leaf(o, lambda: "an output").value for o in outs]
+        return flat_values(fun(*given, **named), "an output")[0]
 
     closed = stage(flat_fun, [typeof(v) for v in leaves], "saved_residuals")
     return _described(closed, _argument_names(fun, args, kwargs))

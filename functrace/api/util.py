@@ -11,14 +11,13 @@ from functrace import tree
 from functrace.core.arguments import argument_leaf
 from functrace.core.aval import ShapedArray, is_array_like, is_python_number, typeof
 from functrace.dtypes import float0, is_inexact
-from functrace.errors import DTypeError, ShapeError, StructureError, compose
+from functrace.errors import DTypeError, ShapeError, compose
 from functrace.ops.creation import convert_element_type, zeros_like_aval
 from functrace.source_info import describe_function
 
 __all__ = [
     "Owner",
     "cast_like",
-    "check_same_structure",
     "given_tangent",
     "leaf_place",
     "normalize_argnums",
@@ -132,22 +131,6 @@ def cast_like(value: Any, aval: ShapedArray, what: str, where: str) -> Any:
             )
         )
     return convert_element_type(leaf, aval.dtype)
-
-
-def check_same_structure(given: Any, wanted: Any, what: str) -> None:
-    """Raise unless two structures agree.
-
-    Raises:
-        StructureError: with both structures.
-    """
-    if given != wanted:
-        raise StructureError(
-            compose(
-                f"{what} has structure {given}.",
-                f"it must have the structure {wanted}.",
-                "the same containers, keys and lengths.",
-            )
-        )
 
 
 def strong_type(value: Any) -> ShapedArray:

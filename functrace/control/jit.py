@@ -27,7 +27,7 @@ from functrace.control.host.float_checks import raise_where_nan_is_made
 from functrace.control.jit_primitive import bind_jit, compiled, is_compiled
 from functrace.control.signature import CallSignature, ReadCall, Statics, read_call
 from functrace.control.stages import Lowered, Traced
-from functrace.core.arguments import argument_leaf, require_callable
+from functrace.core.arguments import flat_values, require_callable
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from functrace.core.trace import EVAL, Tracer, state
 from functrace.errors import compose
@@ -71,9 +71,9 @@ class _TraceOf:
         def flat_fun(*leaves: Any) -> list[Any]:
             nonlocal out_tree
             args, kwargs = call.rebuild(leaves)
-            outs, out_tree = tree.flatten(fun(*args, **kwargs))
-            where = f"an output of {describe_function(fun)}"
-            return [argument_leaf(o, lambda: where).value for o in outs]
+            place = f"an output of {describe_function(fun)}"
+            outs, out_tree = flat_values(fun(*args, **kwargs), place)
+            return outs
 
         captured: list[tuple[Any, Any]] = []
         closed = stage(flat_fun, call.avals, name, captured)

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from functrace import tree
 from functrace.core.trace import Tracer
 from functrace.dtypes import check_supported
-from functrace.errors import DTypeError, compose
+from functrace.errors import DTypeError, StructureError, compose
 
-__all__ = ["Leaf", "argument_leaf", "require_callable"]
+__all__ = ["Leaf", "argument_leaf", "check_same_structure", "flat_values", "require_callable"]
 
 _PYTHON = (bool, int, float, complex)
 
@@ -62,3 +63,29 @@ def argument_leaf(value: Any, where: Callable[[], str]) -> Leaf:
             "traced argument (argnums, in_axes, static_argnums, or a closure).",
         )
     )
+
+
+def flat_values(value: Any, place: str) -> tuple[list[Any], Any]:
+    """Return the leaves of a tree of the user's as tracers and arrays, and its structure.
+
+    Raises:
+        DTypeError: a leaf is no array; the message calls it ``place``.
+    """
+    leaves, treedef = tree.flatten(value)
+    return [argument_leaf(v, lambda: place).value for v in leaves], treedef
+
+
+def check_same_structure(given: Any, wanted: Any, what: str) -> None:
+    """Raise unless two structures agree.
+
+    Raises:
+        StructureError: with both structures.
+    """
+    if given != wanted:
+        raise StructureError(
+            compose(
+                f"{what} has structure {given}.",
+                f"it must have the structure {wanted}.",
+                "the same containers, keys and lengths.",
+            )
+        )

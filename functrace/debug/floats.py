@@ -9,7 +9,7 @@ from typing import Any
 from functrace import tree
 from functrace.control.host.float_checks import Checks, with_checks
 from functrace.control.jit import JitFunction
-from functrace.core.arguments import argument_leaf, require_callable
+from functrace.core.arguments import flat_values, require_callable
 from functrace.core.aval import typeof
 from functrace.core.jaxpr import eval_jaxpr
 from functrace.interpreters.staging import stage
@@ -54,9 +54,9 @@ def checked(
         def flat_fun(*leaves: Any) -> list[Any]:
             nonlocal out_tree
             given, named = treedef.unflatten(leaves)
-            outs, out_tree = tree.flatten(fun(*given, **named))
             place = f"an output of {describe_function(fun)}"
-            return [argument_leaf(o, lambda: place).value for o in outs]
+            outs, out_tree = flat_values(fun(*given, **named), place)
+            return outs
 
         closed = stage(flat_fun, [typeof(v) for v in flat], f"checked({describe_function(fun)})")
         safe = with_checks(closed, checks)

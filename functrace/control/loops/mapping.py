@@ -8,7 +8,7 @@ from typing import Any
 from functrace import tree
 from functrace.control.loops.scan import run_scan
 from functrace.control.rules.arguments import read_leaves
-from functrace.core.arguments import argument_leaf, require_callable
+from functrace.core.arguments import flat_values, require_callable
 from functrace.errors import ShapeError, compose
 from functrace.interpreters.batching import batch_flat, materialize
 from functrace.ops.joining import concatenate, slice_in_dim
@@ -76,9 +76,9 @@ def vectorized(fun: Callable[..., Any]) -> Callable[..., Any]:
 
         def flat_fun(*leaves: Any) -> Sequence[Any]:
             nonlocal out_tree
-            outs, out_tree = tree.flatten(fun(*treedef.unflatten(leaves)))
-            where = f"an output of {describe_function(fun)}"
-            return [argument_leaf(o, lambda: where).value for o in outs]
+            place = f"an output of {describe_function(fun)}"
+            outs, out_tree = flat_values(fun(*treedef.unflatten(leaves)), place)
+            return outs
 
         sizes = {x.shape[0] for x in flat}
         if len(sizes) != 1:

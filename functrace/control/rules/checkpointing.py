@@ -6,15 +6,14 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from functrace import tree
 from functrace.control.loops.bodies import can_run_as_python
 from functrace.control.rules.barrier import barrier
 from functrace.control.rules.checkpoint_policies import Policy
 from functrace.control.rules.checkpoint_split import split_for_checkpoint
 from functrace.control.rules.closures import closes_over_tracers, stage_open
-from functrace.control.rules.custom_rules import flat_output, open_jvp_arguments, runs_as_python
+from functrace.control.rules.custom_rules import open_jvp_arguments, runs_as_python
 from functrace.control.rules.vjp_rules import Forward, bind_pullback
-from functrace.core.arguments import argument_leaf, require_callable
+from functrace.core.arguments import flat_values, require_callable
 from functrace.core.aval import ShapedArray, typeof
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from functrace.core.lowering import Nested
@@ -88,9 +87,8 @@ class _Call:
         self.fun = fun
         self.static = [(i, a) for i, a in enumerate(args) if i in static]
         dynamic = [a for i, a in enumerate(args) if i not in static]
-        flat, self.in_tree = tree.flatten((dynamic, kwargs))
-        name = describe_function(fun)
-        self.leaves = [argument_leaf(v, lambda: f"an argument of {name}").value for v in flat]
+        place = f"an argument of {describe_function(fun)}"
+        self.leaves, self.in_tree = flat_values((dynamic, kwargs), place)
         self.out_tree: Any = None
 
     def run(self, *leaves: Any) -> list[Any]:
@@ -100,7 +98,7 @@ class _Call:
         for i, value in self.static:
             args.insert(i, value)
         name = describe_function(self.fun)
-        outs, self.out_tree = flat_output(self.fun(*args, **kwargs), f"an output of {name}")
+        outs, self.out_tree = flat_values(self.fun(*args, **kwargs), f"an output of {name}")
         return outs
 
     def record(self, policy: Policy | None, prevent_cse: bool) -> list[Any]:

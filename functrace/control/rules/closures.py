@@ -11,7 +11,7 @@ import numpy as np
 
 from functrace import tree
 from functrace.control.loops.interning import intern_jaxpr
-from functrace.core.arguments import argument_leaf, require_callable
+from functrace.core.arguments import flat_values, require_callable
 from functrace.core.aval import ShapedArray, typeof
 from functrace.core.jaxpr import ClosedJaxpr, Jaxpr, Var, eval_jaxpr
 from functrace.core.trace import Tracer
@@ -120,8 +120,8 @@ def closure_convert(fun: Callable[..., Any], *example_args: Any) -> tuple[Any, l
 
     def flat_fun(*leaves: Any) -> list[Any]:
         nonlocal out_tree
-        outs, out_tree = tree.flatten(fun(*in_tree.unflatten(leaves)))
-        return [argument_leaf(o, lambda: f"an output of {name}").value for o in outs]
+        outs, out_tree = flat_values(fun(*in_tree.unflatten(leaves)), f"an output of {name}")
+        return outs
 
     closed = stage(flat_fun, [typeof(v) for v in flat], "closure_convert")
     hoisted = [isinstance(c, Tracer) and is_inexact(c.dtype) for c in closed.consts]

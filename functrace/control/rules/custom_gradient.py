@@ -8,9 +8,8 @@ from typing import Any
 
 from functrace import tree
 from functrace.control.rules.closures import stage_open
-from functrace.control.rules.custom_rules import flat_output
 from functrace.control.rules.custom_vjp import custom_vjp
-from functrace.core.arguments import require_callable
+from functrace.core.arguments import flat_values, require_callable
 from functrace.core.aval import typeof
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from functrace.errors import compose
@@ -71,7 +70,7 @@ def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
 
     def forward(*args: Any) -> Any:
         out, pullback = split(*args)
-        leaves, treedef = flat_output(out, f"an output of {name}")
+        leaves, treedef = flat_values(out, f"an output of {name}")
         found: Any = None
 
         def flat_pullback(*cts: Any) -> list[Any]:

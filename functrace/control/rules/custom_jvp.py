@@ -17,7 +17,6 @@ from functrace.control.rules.custom_rules import (
     FlatCall,
     check_rule_outputs,
     checked_like,
-    flat_output,
     linear_or_zero,
     nested_transpose,
     open_jvp_arguments,
@@ -28,6 +27,7 @@ from functrace.control.rules.custom_rules import (
     zero_tangent,
 )
 from functrace.control.rules.known_rules import known_rule
+from functrace.core.arguments import flat_values
 from functrace.core.aval import ShapedArray, typeof
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from functrace.core.lowering import Nested
@@ -145,7 +145,7 @@ class _Call(FlatCall):
         else:
             out, out_tangent = self._rule_of_each(primals, tangents)
         what = f"the rule of custom_jvp {self.custom.name}"
-        outs, out_tree = flat_output(out, f"the output of {what}")
+        outs, out_tree = flat_values(out, f"the output of {what}")
         if known is not None and out_tree != known:
             raise StructureError(
                 compose(

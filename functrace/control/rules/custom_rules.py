@@ -15,13 +15,18 @@ import numpy as np
 from functrace import tree
 from functrace.control.rules.closures import reached_values
 from functrace.control.rules.symbolic_zeros import SymbolicZero
-from functrace.core.arguments import argument_leaf, require_callable
+from functrace.core.arguments import (
+    argument_leaf,
+    check_same_structure,
+    flat_values,
+    require_callable,
+)
 from functrace.core.aval import ShapedArray, is_python_number, typeof
 from functrace.core.jaxpr import ClosedJaxpr, Jaxpr, Var, eval_jaxpr
 from functrace.core.placeholders import is_linear
 from functrace.core.trace import EVAL, Trace, state
 from functrace.dtypes import float0, is_inexact
-from functrace.errors import DTypeError, ShapeError, StructureError, compose
+from functrace.errors import DTypeError, ShapeError, compose
 from functrace.interpreters.batching import BatchTrace
 from functrace.interpreters.forward import JVPTrace, JVPTracer
 from functrace.interpreters.linearize import LinearTrace, LinearTracer
@@ -36,7 +41,6 @@ __all__ = [
     "check_rule_outputs",
     "checked_leaf",
     "checked_like",
-    "flat_output",
     "linear_or_zero",
     "nested_transpose",
     "open_jvp_arguments",
@@ -214,7 +218,7 @@ class FlatCall:
     def run(self, *leaves: Any) -> list[Any]:
         """Run the function itself."""
         custom = self.function
-        outs, self.out_tree = flat_output(
+        outs, self.out_tree = flat_values(
             custom.fun(*self.arguments.rebuild(leaves)), f"an output of {custom.name}"
         )
         return outs
@@ -272,12 +276,6 @@ def open_jvp_arguments(
 # --- checks ------------------------------------------------------------------------------------
 
 
-def flat_output(value: Any, place: str) -> tuple[list[Any], Any]:
-    """Return the leaves of what a user's function returned, as arrays, and its structure."""
-    leaves, treedef = tree.flatten(value)
-    return [argument_leaf(v, lambda: place).value for v in leaves], treedef
-
-
 def checked_like(given: Any, treedef: Any, avals: Sequence[ShapedArray], what: str) -> list[Any]:
     """Return the leaves of a tangent or cotangent tree; None where the value doesn't move.
 
@@ -286,14 +284,7 @@ def checked_like(given: Any, treedef: Any, avals: Sequence[ShapedArray], what: s
             message has the path of the leaf.
     """
     leaves, given_tree = tree.flatten(given)
-    if given_tree != treedef:
-        raise StructureError(
-            compose(
-                f"{what} has structure {given_tree}.",
-                f"it must have the structure {treedef}.",
-                "the same containers, keys and lengths.",
-            )
-        )
+    check_same_structure(given_tree, treedef, what)
 
     def place(i: int) -> str:
         path = tree.keystr(tree.leaves_with_path(given)[i][0])

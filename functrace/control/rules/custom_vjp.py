@@ -18,7 +18,6 @@ from functrace.control.rules.custom_rules import (
     FlatCall,
     check_rule_outputs,
     checked_leaf,
-    flat_output,
     nested_transpose,
     open_jvp_arguments,
     refuse_moving_closure,
@@ -38,6 +37,7 @@ from functrace.control.rules.vjp_rules import (
     bind_pullback,
     forward_mode_error,
 )
+from functrace.core.arguments import flat_values
 from functrace.core.aval import ShapedArray, is_array_like, typeof
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from functrace.core.lowering import Nested
@@ -160,7 +160,7 @@ class _Call(FlatCall):
                     "it returns a pair: the output, and the residuals for the backward rule.",
                 )
             )
-        outs, out_tree = flat_output(result[0], f"the output of {what}")
+        outs, out_tree = flat_values(result[0], f"the output of {what}")
         if self.out_tree is not None and out_tree != self.out_tree:
             raise StructureError(
                 compose(

@@ -14,12 +14,11 @@ from functrace import tree
 from functrace.control.rules.closures import closes_over_tracers, stage_open
 from functrace.control.rules.custom_jvp import custom_jvp
 from functrace.control.rules.custom_rules import (
-    flat_output,
     runs_as_python,
     with_unused_inputs,
     zero_tangent,
 )
-from functrace.core.arguments import require_callable
+from functrace.core.arguments import flat_values, require_callable
 from functrace.core.aval import ShapedArray, typeof
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from functrace.core.lowering import Nested
@@ -40,10 +39,10 @@ def _stage_vector_function(
     fun: Callable[..., Any], like: Any, name: str
 ) -> tuple[ClosedJaxpr, list[Any]]:
     """Trace a function from trees like ``like`` to such trees; return what it closes over too."""
-    flat, treedef = flat_output(like, f"an argument of {name}")
+    flat, treedef = flat_values(like, f"an argument of {name}")
 
     def flat_fun(*leaves: Any) -> list[Any]:
-        outs, out_tree = flat_output(fun(treedef.unflatten(leaves)), f"an output of {name}")
+        outs, out_tree = flat_values(fun(treedef.unflatten(leaves)), f"an output of {name}")
         if out_tree != treedef:
             raise StructureError(
                 compose(
@@ -102,7 +101,7 @@ def custom_root(
         return solve(f, initial_guess)
     name = f"custom_root: {describe_function(f)}"
     jaxpr, consts = _stage_vector_function(f, initial_guess, name)
-    guess, treedef = flat_output(initial_guess, "the initial guess")
+    guess, treedef = flat_values(initial_guess, "the initial guess")
 
     def at(consts: Sequence[Any]) -> Callable[[Any], Any]:
         """Return f with these values in place of what it closes over."""
@@ -155,12 +154,12 @@ def _stage_root_solver(
     solve: Callable[..., Any], f: Callable[..., Any], guess: Any, name: str
 ) -> tuple[Callable[..., Any], list[Any]]:
     """Trace ``solve`` to a function of what it closes over and the guess."""
-    flat, treedef = flat_output(guess, "the initial guess")
+    flat, treedef = flat_values(guess, "the initial guess")
     out_tree: Any = None
 
     def flat_solve(*leaves: Any) -> list[Any]:
         nonlocal out_tree
-        outs, out_tree = flat_output(solve(f, treedef.unflatten(leaves)), f"the root of {name}")
+        outs, out_tree = flat_values(solve(f, treedef.unflatten(leaves)), f"the root of {name}")
         return outs
 
     jaxpr, seen = stage_open(flat_solve, [typeof(v).strong() for v in flat], name)
@@ -228,7 +227,7 @@ class _Solver:
         self.has_aux = has_aux
         self.function = matvec
         self.name = f"custom_linear_solve: {describe_function(matvec)}"
-        self.b, self.treedef = flat_output(b, "the right side")
+        self.b, self.treedef = flat_values(b, "the right side")
         self.n = len(self.b)
         self.aux_tree: Any = None
         self.matvec, self.consts = _stage_vector_function(matvec, b, self.name)
@@ -292,7 +291,7 @@ class _Solver:
         def flat_solve(*leaves: Any) -> list[Any]:
             found = solve(matvec, self.treedef.unflatten(leaves))
             x, aux = found if self.has_aux else (found, ())
-            outs, out_tree = flat_output(x, f"the solution of {self.name}")
+            outs, out_tree = flat_values(x, f"the solution of {self.name}")
             if out_tree != self.treedef:
                 raise StructureError(
                     compose(
@@ -300,7 +299,7 @@ class _Solver:
                         f"the right side has the structure {self.treedef}.",
                     )
                 )
-            more, self.aux_tree = flat_output(aux, f"auxiliary data of {self.name}")
+            more, self.aux_tree = flat_values(aux, f"auxiliary data of {self.name}")
             return [*outs, *more]
 
         return stage_open(flat_solve, [typeof(v).strong() for v in self.b], self.name)

@@ -25,7 +25,7 @@ import numpy as np
 import functrace.numpy as fnp
 from functrace import lax, tree
 from functrace.api.pullback import linear_transpose
-from functrace.core.arguments import argument_leaf
+from functrace.core.arguments import flat_values
 from functrace.core.aval import ShapedArray, ShapeDtypeStruct, is_array_like, typeof
 from functrace.errors import ShapeError, StructureError, compose
 from functrace.source_info import api_boundary
@@ -47,8 +47,7 @@ class _Space(NamedTuple):
     @classmethod
     def of(cls, b: Any, *others: Any) -> _Space:
         """Return the space of a right side; matrices and guesses have a say in the dtype."""
-        flat, treedef = tree.flatten(b)
-        leaves = [argument_leaf(v, lambda: "the right side").value for v in flat]
+        leaves, treedef = flat_values(b, "the right side")
         more = [v for v in tree.leaves(others) if is_array_like(v)]
         dtype = np.result_type(*(v.dtype for v in leaves), *(typeof(v).dtype for v in more))
         if dtype.kind not in "fc":
