@@ -62,8 +62,8 @@ def make_step(lib: Any, loss: Formula, optimiser: Any) -> Callable[..., Any]:
 
 def stateful(lib: Any, loss: Formula, optimiser: Any, donated: bool) -> Callable[..., Any]:
     """A step that keeps its parameters and state, and returns the loss."""
-    module = getattr(lib, lib.name if lib.name == "jax" else "ft")
-    step = module.jit(make_step(lib, loss, optimiser), donate_argnums=(0, 1) if donated else ())
+    donate = (0, 1) if donated else ()
+    step = lib.root.jit(make_step(lib, loss, optimiser), donate_argnums=donate)
     held: list[Any] = []
 
     def call(params: Any, *batch: Any) -> Any:
