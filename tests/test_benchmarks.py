@@ -12,7 +12,9 @@ import pytest
 from benchmarks import limits, page, report, runner
 from benchmarks.case import Case, Goal
 from benchmarks.groups import NAMES
-from benchmarks.worker import error_of
+from benchmarks.groups.compile import PROGRAMS
+from benchmarks.libraries import Functrace, Library
+from benchmarks.worker import Job, error_of, find
 
 needs_compiler = pytest.mark.skipif(not limits.available(), reason="no C compiler")
 
@@ -26,6 +28,25 @@ def test_groups_are_well_formed(name: str) -> None:
     assert cases or hasattr(group, "run")
     assert len({case.name for case in cases}) == len(cases)
     assert all("functrace" in case.builders for case in cases)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cases_run_and_are_right(name: str) -> None:
+    """In every way functrace is timed, at the smallest size; as NumPy has it, where it can."""
+    for case in getattr(importlib.import_module(f"benchmarks.groups.{name}"), "CASES", []):
+        for dtype in case.dtypes:
+            job = Job(Functrace(), case, min(case.sizes), dtype)
+            got = job.result()
+            for call, args in job.ways:
+                call(*args)
+            assert all(np.all(np.isfinite(leaf)) for leaf in got), case.name
+            if "numpy" in case.builders:
+                want = Job(Library(), case, min(case.sizes), "float64").result()
+                assert error_of(got, want) <= case.tolerance[dtype], case.name
+
+
+def test_programs_that_are_compiled_exist() -> None:
+    assert all(program.size in find(program.group, program.name).sizes for program in PROGRAMS)
 
 
 def rows() -> list[runner.Row]:
