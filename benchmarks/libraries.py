@@ -48,6 +48,9 @@ class Library:
         """The arguments as the library's own arrays."""
         return args
 
+    def flush_subnormals(self) -> None:
+        """Take subnormal numbers for zero, as JAX always does, if the library has the choice."""
+
     def wait(self, result: Any) -> Any:
         """Return when the result has been computed."""
         return result
@@ -144,6 +147,9 @@ class Functrace(_LikeJax):
     def __init__(self) -> None:
         self.use(importlib.import_module("functrace"))
 
+    def flush_subnormals(self) -> None:
+        self.root.config.flush_subnormals = True
+
 
 class Baseline(Functrace):
     """functrace doing what a row is measured by; its result is another one."""
@@ -181,6 +187,9 @@ class Torch(Library):
     def __init__(self) -> None:
         self.torch = importlib.import_module("torch")
         self.xp = self.torch
+
+    def flush_subnormals(self) -> None:
+        self.torch.set_flush_denormal(True)
 
     def grad(self, f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
         return lambda *args: self._value_and_grad(f, argnums, args)[1]

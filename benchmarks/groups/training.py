@@ -1,8 +1,10 @@
 """Training steps: loss, gradient and update, each library in the form its users write.
 
 Our steps and JAX's are timed plain and with parameters and state donated, the better form counts;
-PyTorch's is eager, with its own optimisers. The first losses of a run must agree with the
-reference's, so that gradients and updates are checked too.
+PyTorch's is eager, with its own optimisers. All three take subnormal numbers for zero: JAX can't do
+otherwise, the others do it if they are asked (``flush_subnormals``, ``set_flush_denormal``), and a
+batch that is seen again and again soon has gradients that small. The first losses of a run must
+agree with the reference's, so that gradients and updates are checked too.
 """
 
 from __future__ import annotations
@@ -63,6 +65,7 @@ def make_step(lib: Any, loss: Formula, optimiser: Any) -> Callable[..., Any]:
 def stateful(lib: Any, loss: Formula, optimiser: Any, donated: bool) -> Callable[..., Any]:
     """A step that keeps its parameters and state, and returns the loss."""
     donate = (0, 1) if donated else ()
+    lib.flush_subnormals()
     step = lib.root.jit(make_step(lib, loss, optimiser), donate_argnums=donate)
     held: list[Any] = []
 
@@ -78,6 +81,7 @@ def stateful(lib: Any, loss: Formula, optimiser: Any, donated: bool) -> Callable
 
 def by_torch(lib: Any, loss: Formula, optimiser: Any) -> Callable[..., Any]:
     torch, held = lib.torch, []
+    lib.flush_subnormals()
 
     def call(params: Any, *batch: Any) -> Any:
         if not held:

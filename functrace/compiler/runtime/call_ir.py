@@ -424,11 +424,11 @@ entry:
   %keep = icmp eq i64 %release, 0
   br i1 %keep, label %run_held, label %run_free
 run_held:
-  %s1 = call i64 @ft_run(ptr %frame, ptr %steps, i64 %count)
+  %s1 = call i64 @ft_run_program(ptr %frame, ptr %steps, i64 %count)
   br label %ran
 run_free:
   %state = call ptr @PyEval_SaveThread()
-  %s2 = call i64 @ft_run(ptr %frame, ptr %steps, i64 %count)
+  %s2 = call i64 @ft_run_program(ptr %frame, ptr %steps, i64 %count)
   call void @PyEval_RestoreThread(ptr %state)
   br label %ran
 ran:

@@ -18,6 +18,7 @@ from functrace.compiler.runtime.call_ir import CALL_SYMBOLS
 from functrace.compiler.runtime.driver_ir import PYTHON_SYMBOLS, RUN_SYMBOLS, driver_text
 from functrace.compiler.runtime.loop_ir import LOOP_ENTRIES
 from functrace.compiler.runtime.memory_ir import MEMORY_ENTRIES, MEMORY_SYMBOLS
+from functrace.compiler.runtime.mode_ir import MODE_ENTRIES
 from functrace.compiler.runtime.numpy_abi import layout_is_known, memory_handler, numpy_api
 from functrace.compiler.runtime.pool_ir import POOL_SYMBOLS
 from functrace.compiler.runtime.signal_ir import SIGNAL_SYMBOLS
@@ -27,7 +28,7 @@ __all__ = ["Driver", "driver", "portable_calls", "thread_limit"]
 
 _STEP_ENTRIES = ("ft_host", *LOOP_ENTRIES)
 _ENTRIES = (
-    *("ft_run", "ft_blocks_free", "ft_pool_limit", "ft_pool_started", "ft_watch_interrupts"),
+    *(*MODE_ENTRIES, "ft_blocks_free", "ft_pool_limit", "ft_pool_started", "ft_watch_interrupts"),
     *_STEP_ENTRIES,
 )
 _CALL_ENTRIES = ("ft_call", "ft_into", *MEMORY_ENTRIES)
@@ -72,8 +73,8 @@ class Driver:
         # PYFUNCTYPE: the exception of a host step is still set when the driver comes back.
         held = ctypes.PYFUNCTYPE(ctypes.c_int64, word, word, ctypes.c_int64)
         released = ctypes.CFUNCTYPE(ctypes.c_int64, word, word, ctypes.c_int64)
-        self.run: Callable[[int, int, int], int] = held(addresses["ft_run"])
-        self.run_released: Callable[[int, int, int], int] = released(addresses["ft_run"])
+        self.run: Callable[[int, int, int], int] = held(addresses["ft_run_program"])
+        self.run_released: Callable[[int, int, int], int] = released(addresses["ft_run_program"])
         self.free_blocks: Callable[[int], None] = ctypes.PYFUNCTYPE(None, word)(
             addresses["ft_blocks_free"]
         )
@@ -83,8 +84,13 @@ class Driver:
         self.helpers_started: Callable[[], int] = ctypes.PYFUNCTYPE(ctypes.c_int64)(
             addresses["ft_pool_started"]
         )
+        self._flush: Callable[[int], None] = ctypes.PYFUNCTYPE(None, ctypes.c_int64)(
+            addresses["ft_flush_subnormals"]
+        )
         self._watch: Callable[[], None] = ctypes.PYFUNCTYPE(None)(addresses["ft_watch_interrupts"])
         on_change("threads", lambda: self.limit_helpers(thread_limit() - 1))
+        on_change("flush_subnormals", self._follow_flush)
+        self._follow_flush()
         self.step_functions = {name: addresses[name] for name in _STEP_ENTRIES}
         self.api = numpy_api() if self.native else {}
         self.api |= memory_handler(addresses.get("ft_memory", 0), self.api)
@@ -108,6 +114,9 @@ class Driver:
             _watcher = self
         if _watcher is self and threading.current_thread() is threading.main_thread():
             self._watch()
+
+    def _follow_flush(self) -> None:
+        self._flush(int(config.flush_subnormals))
 
     def free_memory(self) -> None:
         """Give the memory kept for future results back to the system."""

@@ -1,9 +1,9 @@
 """The native driver, as LLVM text: runs step lists, splits steps over threads, answers calls.
 
-Four parts: this file's walks a step list and owns the memory of calls, `loop_ir` has the steps that
-hold steps, `pool_ir` shares one step among parked threads, and `call_ir` is the body of the builtin
-that a compiled program is called through. All of them read flat rows of 64-bit words, which enums
-describe.
+Five parts: this file's walks a step list and owns the memory of calls, `loop_ir` has the steps that
+hold steps, `pool_ir` shares one step among parked threads, `mode_ir` sets the floating-point mode,
+and `call_ir` is the body of the builtin that a compiled program is called through. All of them read
+flat rows of 64-bit words, which enums describe.
 
 Two abbreviations keep the text readable: `%x = ld T %base + N` loads a T at a byte offset and
 `st T %x -> %base + N` stores one; `$NAME` is the value of a constant.
@@ -26,6 +26,7 @@ from functrace.compiler.runtime.call_ir import CALL
 from functrace.compiler.runtime.into_ir import INTO
 from functrace.compiler.runtime.loop_ir import LOOPS
 from functrace.compiler.runtime.memory_ir import memory_constants, memory_text
+from functrace.compiler.runtime.mode_ir import mode_text
 from functrace.compiler.runtime.pool_ir import pool_constants, pool_text
 from functrace.compiler.runtime.signal_ir import signal_text
 
@@ -89,7 +90,7 @@ PYTHON_SYMBOLS = ("Py_DecRef", "PyGILState_Ensure", "PyGILState_Release", "PyObj
 
 _RUN = """
 ; Run steps in order. The innermost list whose step fails notes its number in the error cell.
-define i64 @ft_run(ptr %frame, ptr %steps, i64 %n) {
+define internal i64 @ft_run(ptr %frame, ptr %steps, i64 %n) {
 entry:
   %cell = ld ptr %frame + 0
   %poll = getelementptr i8, ptr %cell, i64 $CELL_POLL
@@ -175,13 +176,16 @@ declare void @Py_DecRef(ptr)
 @ft_format_address = internal constant [2 x i8] c"L\\00"
 
 ; A step that calls Python: record[0] is a callable, which is given the frame's address. Its
-; exception stays set in this thread's state, where ft_call's caller finds it.
+; exception stays set in this thread's state, where ft_call's caller finds it. Python runs in the
+; mode that NumPy expects.
 define i64 @ft_host(ptr %frame, ptr %record, i64 %lo, i64 %hi) {
   %callable = ld ptr %record + 0
   %address = ptrtoint ptr %frame to i64
   %state = call i32 @PyGILState_Ensure()
+  %mode = call i64 @ft_set_python_mode()
   %r = call ptr (ptr, ptr, ...) @PyObject_CallFunction(
       ptr %callable, ptr @ft_format_address, i64 %address)
+  call void @ft_set_mode(i64 %mode)
   %failed = icmp eq ptr %r, null
   br i1 %failed, label %leave, label %drop
 drop:
@@ -348,7 +352,7 @@ def _constants() -> dict[str, int]:
 
 def driver_text(with_call: bool) -> str:
     """Return the driver's module; without the builtin when NumPy's layout is not the known one."""
-    parts = [_RUN, LOOPS, pool_text(), signal_text()]
+    parts = [_RUN, LOOPS, mode_text(), pool_text(), signal_text()]
     if with_call:
         parts += [memory_text(), CALL, INTO]
     return _expand("".join(parts), _constants())

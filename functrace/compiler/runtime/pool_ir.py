@@ -192,6 +192,8 @@ open:
   st ptr %step -> @ft_pool + $STEP
   st ptr %frame -> @ft_pool + $JOB_FRAME
   st i64 %chunks -> @ft_pool + $CHUNKS
+  %mode = call i64 @ft_mode()
+  st i64 %mode -> @ft_pool + $MODE
   %seats_at = getelementptr i8, ptr @ft_pool, i64 $SEATS
   store atomic i64 %helpers, ptr %seats_at monotonic, align 8
   st i64 $NEVER -> @ft_pool + $FAIL
@@ -322,8 +324,11 @@ leave:
   ret void
 }
 
-; A helper works on a copy of the frame, because the error cell must be its own.
+; A helper works on a copy of the frame, because the error cell must be its own, and in the
+; caller's floating-point mode, because bits mustn't depend on the thread.
 define internal void @ft_join() noinline {
+  %mode = ld i64 @ft_pool + $MODE
+  call void @ft_set_mode(i64 %mode)
   %step = ld ptr @ft_pool + $STEP
   %slots = ld i64 %step + 32
   %frame = ld ptr @ft_pool + $JOB_FRAME
@@ -432,7 +437,7 @@ POOL_SYMBOLS: tuple[str, ...] = (
 def pool_constants() -> dict[str, int]:
     """Return the places in the pool's memory: words that different threads write lie apart."""
     claim = {"BUSY": 0, "STATE": 64, "CLAIMED": 128}
-    job = {"STEP": 192, "JOB_FRAME": 200, "CHUNKS": 208, "SEATS": 216}
+    job = {"STEP": 192, "JOB_FRAME": 200, "CHUNKS": 208, "SEATS": 216, "MODE": 224}
     failure = {"FAIL": 256, "FAIL_STATUS": 264, "FAIL_LOCK": 272, "FAIL_CELL": 320}
     helpers = {"SLEEPERS": 384, "LIMIT": 448, "STARTED": 456, "PID": 464, "GATE": 512}
     values = {"CLOSED": 1 << 62, "NEVER": 1 << 62, "SPIN": 200}
