@@ -111,5 +111,22 @@ def test_plain_arguments_are_scipys() -> None:
 
 
 def test_scipy_is_imported_when_first_used() -> None:
-    code = "import functrace, functrace.scipy.special, sys; assert 'scipy' not in sys.modules"
+    code = """
+import functrace, numpy, sys
+from functrace.scipy import special
+for x in (numpy.ones(3), numpy.ones(3, "f"), numpy.float32(1)):
+    trace = functrace.make_jaxpr(functrace.grad(lambda x: special.erf(x).sum() * 2.0))
+    trace(x), functrace.make_jaxpr(lambda x: special.xlogy(x, special.ndtr(x)))(x)
+assert 'scipy' not in sys.modules
+"""
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+UFUNCS = [n for n in special.__all__ if isinstance(getattr(scipy.special, n), np.ufunc)]
+
+
+@pytest.mark.parametrize("name", UFUNCS)
+@pytest.mark.parametrize("char", "fd")
+def test_types_are_scipys_where_scipy_is_not_asked(name: str, char: str) -> None:
+    ufunc, dtype = getattr(scipy.special, name), np.dtype(char)
+    assert ufunc.resolve_dtypes((dtype,) * ufunc.nin + (None,)) == (dtype,) * (ufunc.nin + 1)

@@ -59,6 +59,9 @@ THROUGH_NUMBA = "numba source"
 def start(library: str, task: str, program: Program, folder: str, rounds: int) -> list[float]:
     """The seconds a new process reports for a task of ``benchmarks.startup``."""
     environment = dict(os.environ)
+    if task == "once":  # as installed: with bytecode, which is of the caches the first one fills
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        environment["PYTHONPYCACHEPREFIX"] = str(Path(folder) / "bytecode")
     if library == THROUGH_NUMBA:
         library, environment["FUNCTRACE_BACKEND"] = OURS, "numba"
     command = [sys.executable, "-m", "benchmarks.startup", library, task, folder, str(rounds)]

@@ -70,8 +70,18 @@ def _scipy_function(traced: F) -> F:
 
 
 def _operands(name: str, *xs: Any) -> list[Any]:
-    """Return operands of the dtypes that SciPy's ufunc of this name would compute in."""
+    """Return operands of the dtypes that SciPy's ufunc of this name would compute in.
+
+    All of them have loops for float32 and float64; mixed operands SciPy is asked for, which takes
+    longer to import than most programs take to compile.
+    """
+    dtypes = {getattr(x, "dtype", None) for x in xs}
+    if len(dtypes) == 1 and dtypes <= _IN_EVERY_UFUNC:
+        return loop_operands(np.add if len(xs) == 2 else np.positive, *xs)
     return loop_operands(_scipy(name), *xs)
+
+
+_IN_EVERY_UFUNC = {np.dtype(np.float32), np.dtype(np.float64)}
 
 
 # --- error functions and the normal distribution -----------------------------------------------
