@@ -12,6 +12,7 @@ from functools import cache
 
 from functrace.compiler.emit.emit_llvm_extern import call_attribute, wrapper
 from functrace.compiler.emit.emit_llvm_extern import definitions as extern_definitions
+from functrace.compiler.emit.emit_llvm_lane_loops import LaneLoop, holds_one_while
 from functrace.compiler.emit.emit_llvm_lanes import LanePrinter
 from functrace.compiler.emit.emit_llvm_ops import declarations, llvm_op, llvm_type
 from functrace.compiler.emit.emit_llvm_simd import fits, fits_partly, masks_well, straight
@@ -239,6 +240,9 @@ class _Printer:
         if fits_partly(loop):
             self.some_lanes(loop)
             return
+        if not self.copy and holds_one_while(loop):
+            LaneLoop(self, loop).print()
+            return
         lanes = 0 if self.copy else loop.lanes if loop.lanes > 1 else independent_lanes(loop)
         if lanes and straight(loop.body, lanes):
             print_loop = self.masked_loop if masks_well(loop.body) else self.simd_loop
@@ -356,15 +360,38 @@ class _Printer:
         last = self.block
         self.emit(f"br i1 {self.value(loop.cond.yields[0])}, label %{body}, label %{done}")
         self.label(body)
+        count = self.watched(loop, self.temp())
         self.region(loop.body)
         self.emit(f"br label %{head}")
         back, rest = self.block, self.lines[at:]
         del self.lines[at:]
+        if count:
+            rounds = count.removesuffix(".next")
+            self.emit(f"{rounds} = phi i64 [ {loop.period}, %{before} ], [ {count}, %{back} ]")
         for param, init, out in zip(loop.params, loop.inits, loop.body.yields, strict=True):
             self.phi(param, (self.value(init), before), (self.value(out), back))
         self.lines += rest
         self.label(done)
         self.copies(loop.results, loop.params, last)
+
+    def watched(self, loop: While, rounds: str) -> str:
+        """Count a round, and look whether to stop if it is time; the new count, if any is kept."""
+        if not loop.watch.stmts:
+            return ""
+        look, on = self.fresh_labels("look", "on")
+        weights = self.metadata.hint('!"branch_weights", i32 1, i32 1000000')
+        before = self.block
+        self.emit(f"{rounds}.left = sub i64 {rounds}, 1")
+        self.emit(f"{rounds}.out = icmp eq i64 {rounds}.left, 0")
+        self.emit(f"br i1 {rounds}.out, label %{look}, label %{on}, !prof {weights}")
+        self.label(look)
+        self.region(loop.watch)
+        self.emit(f"br label %{on}")
+        looked = self.block
+        self.label(on)
+        left = f"[ {rounds}.left, %{before} ], [ {loop.period}, %{looked} ]"
+        self.emit(f"{rounds}.next = phi i64 {left}")
+        return f"{rounds}.next"
 
     def branch(self, stmt: If) -> None:
         then, orelse, done = self.fresh_labels("then", "else", "done")

@@ -40,6 +40,7 @@ _TYPES |= {"?": "i1", "f": "float", "d": "double"}
 _SUFFIX = {"float": "f32", "double": "f64"}
 
 _CALLED = re.compile(r"@llvm\.(\w+)\.(v\d+)?(f32|f64)\(")
+_COUNTED = re.compile(r"(<\d+ x i\d+>|i\d+) @(llvm\.ctpop\.\w+)\(")
 _MASKED = re.compile(r"@(llvm\.masked\.(\w+)\.v(\d+)(\w+)\.\w+)\(")
 
 
@@ -122,6 +123,7 @@ def declarations(text: str) -> list[str]:
         args = ", ".join([kind] * _ARITY.get(name, 1))
         dotted = f"llvm.{name}.{lanes}{suffix}"
         out.append(f"declare {kind} @{dotted}({args})")
+    out += [f"declare {kind} @{name}({kind})" for kind, name in sorted(set(_COUNTED.findall(text)))]
     return out + [_masked_declaration(*parts) for parts in sorted(set(_MASKED.findall(text)))]
 
 

@@ -19,10 +19,10 @@ from functrace.compiler.ir.kernel import (
     real_dtype,
 )
 
-__all__ = ["fits", "fits_partly", "masks_well", "straight"]
+__all__ = ["HAS_MASKS", "fits", "fits_partly", "masks_well", "straight"]
 
 #: Elsewhere LLVM makes a branch of each lane of a mask: only the last vector is worth that.
-_HAS_MASKS = platform.machine() in ("x86_64", "AMD64")
+HAS_MASKS = platform.machine() in ("x86_64", "AMD64")
 
 
 def fits(loop: For) -> bool:
@@ -55,7 +55,7 @@ def _fills_lanes(loop: For) -> bool:
 
 def masks_well(body: Region) -> bool:
     """Whether all memory is of numbers that every CPU's masks are made for, if it has any."""
-    if not _HAS_MASKS:
+    if not HAS_MASKS:
         return False
     touched = [s.memory.dtype for s in body.stmts if isinstance(s, (Load, Store))]
     return all(d.kind != "b" and real_dtype(d).itemsize >= 4 for d in touched)

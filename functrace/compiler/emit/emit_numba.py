@@ -79,6 +79,7 @@ class _Printer:
         self.depth = 1
         self.names: dict[int, str] = {}
         self.uses: dict[int, int] = {}
+        self._counts = 0
 
     def emit(self, line: str) -> None:
         self.lines.append("    " * self.depth + line)
@@ -151,14 +152,28 @@ class _Printer:
     def while_loop(self, loop: While) -> None:
         variables = self.carried(loop.params, loop.results)
         self.assign(variables, loop.inits)
+        count = self.rounds(loop)
         self.emit("while True:")
         self.depth += 1
         self.region(loop.cond)
         self.emit(f"if not {self.value(loop.cond.yields[0])}:")
         self.emit("    break")
+        if count:
+            self.emit(f"{count} -= 1")
+            self.emit(f"if {count} == 0:")
+            self.emit(f"    {count} = {loop.period}")
+            self.nested(loop.watch)
         self.region(loop.body)
         self.assign(variables, loop.body.yields)
         self.depth -= 1
+
+    def rounds(self, loop: While) -> str:
+        """Print the count of the rounds until somebody is to look; its name, if one is kept."""
+        if not loop.watch.stmts:
+            return ""
+        self._counts += 1
+        self.emit(f"rounds{self._counts} = {loop.period}")
+        return f"rounds{self._counts}"
 
     def branch(self, stmt: If) -> None:
         variables = [f"v{r.id}" for r in stmt.results]

@@ -186,6 +186,15 @@ class Builder(BitOps):
 
         self._for(lo, hi, (), run, step, 0)
 
+    def lanes(self, lo: Index, hi: Index, lanes: int, body: Body) -> None:
+        """`for i in range(lo, hi): body(i)`, each iteration for itself: `lanes` at a time."""
+
+        def run(i: Value) -> tuple[()]:
+            body(i)
+            return ()
+
+        self._for(lo, hi, (), run, 1, lanes)
+
     def _for(
         self, lo: Index, hi: Index, inits: Sequence[Value], body: Body, step: int, lanes: int
     ) -> list[Value]:
@@ -214,8 +223,18 @@ class Builder(BitOps):
             values = as_values(body(self._const(i, I64), *values))
         return values
 
-    def while_(self, cond: Body, body: Body, inits: Sequence[Value]) -> list[Value]:
-        """`while cond(*vals): vals = body(*vals)`; the final values."""
+    def while_(
+        self,
+        cond: Body,
+        body: Body,
+        inits: Sequence[Value],
+        watch: Callable[[], Any] | None = None,
+        period: int = 0,
+    ) -> list[Value]:
+        """`while cond(*vals): vals = body(*vals)`; the final values.
+
+        Every `period` rounds `watch()` is run, which may fail but computes nothing.
+        """
         dtypes = [v.dtype for v in inits]
         params = self._params(dtypes)
         test = self._open()
@@ -228,8 +247,13 @@ class Builder(BitOps):
         out = as_values(body(*unflatten(dtypes, params)))
         self._close()
         region.yields = self._yields(dtypes, out, "while_")
+        look = self._open()
+        if watch is not None:
+            watch()
+        self._close()
         results = self._params(dtypes)
-        self._append(While(params, tuple(flatten(inits)), test, region, results))
+        start = tuple(flatten(inits))
+        self._append(While(params, start, test, region, results, look, period))
         return unflatten(dtypes, results)
 
     def cond(self, pred: Value, then: Body, orelse: Body) -> list[Value]:

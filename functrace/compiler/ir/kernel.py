@@ -296,13 +296,19 @@ class For(Stmt):
 
 @dataclass(eq=False, slots=True)
 class While(Stmt):
-    """Carried values, a condition region which yields one bool, and a body."""
+    """Carried values, a condition region which yields one bool, and a body.
+
+    `watch` is run after every `period` rounds, if there is one: it looks whether to stop. It is no
+    part of what the loop computes, so several loops that run as one may share a count of rounds.
+    """
 
     params: tuple[Scalar, ...]
     inits: tuple[Scalar, ...]
     cond: Region
     body: Region
     results: tuple[Scalar, ...]
+    watch: Region = field(default_factory=Region)
+    period: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -357,7 +363,7 @@ def regions_of(stmt: Stmt) -> tuple[Region, ...]:
     if isinstance(stmt, For):
         return (stmt.body,)
     if isinstance(stmt, While):
-        return (stmt.cond, stmt.body)
+        return (stmt.cond, stmt.body, stmt.watch)
     if isinstance(stmt, If):
         return (stmt.then, stmt.orelse)
     return ()

@@ -118,6 +118,8 @@ class _Checker:
             self.carried(stmt, stmt.body)
             self.region(stmt.cond, stmt.params)
             self.region(stmt.body, stmt.params)
+            self.require(bool(stmt.watch.stmts) <= (stmt.period > 0), stmt, "never watched")
+            self.region(stmt.watch)
         elif isinstance(stmt, If):
             self.require(stmt.pred.dtype == BOOL, stmt, "the predicate must be bool")
             for arm in (stmt.then, stmt.orelse):

@@ -95,6 +95,9 @@ def _nested(stmt: For | While | If, depth: int, lines: list[str]) -> None:
             _region(stmt.cond, depth + 1, lines)
             lines.append(f"{pad}}} do {{")
         _region(stmt.body, depth + 1, lines)
+        if isinstance(stmt, While) and stmt.watch.stmts:
+            lines.append(f"{pad}}} every {stmt.period} {{")
+            _region(stmt.watch, depth + 1, lines)
     lines.append(pad + "}")
 
 

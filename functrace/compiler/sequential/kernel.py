@@ -5,6 +5,7 @@ from __future__ import annotations
 from functrace.compiler.codegen import KernelMaker, StepCode
 from functrace.compiler.ir.builder import Index, KernelBuilder
 from functrace.compiler.plan import Array, Group, Memory, Op
+from functrace.compiler.sequential.lanes import lane_grain, lane_width
 from functrace.compiler.sequential.loops import Sequencer
 from functrace.compiler.sequential.polling import body_work
 from functrace.compiler.sequential.scope import Memory as Place
@@ -38,8 +39,11 @@ def sequential_kernel(group: Group, memory: Memory) -> StepCode:
 def _grain(op: Op) -> int:
     """Return how many rounds a piece has: those of a loop that carries nothing are independent."""
     lowering = op.eqn.primitive.lowering if op.eqn is not None else None
-    if not isinstance(lowering, Scan) or op.params["num_carry"]:
+    if not isinstance(lowering, Scan) or op.params["num_carry"] or op.params["length"] == 1:
         return 0
+    width = lane_width(op)
+    if width:
+        return lane_grain(op.params["length"], width)
     return max(1, _PIECE // body_work(op.bodies[0]))
 
 

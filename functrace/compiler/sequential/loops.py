@@ -13,6 +13,7 @@ from functrace.compiler.ir.kernel import I32, I64, Value
 from functrace.compiler.plan import Array, Body, Group, Number, Op, Operand, Output, Read
 from functrace.compiler.sequential.fits import ARRAY_BYTES
 from functrace.compiler.sequential.groups import GroupMaker
+from functrace.compiler.sequential.lanes import lane_width
 from functrace.compiler.sequential.polling import body_work, long_loop, polled_while
 from functrace.compiler.sequential.scope import Memory, Part, Register, Scope
 from functrace.core.lowering import Branches, Scan
@@ -94,7 +95,11 @@ class Sequencer:
             return self.next_carry(body.program.outputs[:count], carry, places, inner)
 
         lo, hi = span if span is not None else (0, self.length(n))
-        if span is None and n == 1:
+        width = lane_width(op)
+        if width:
+            b.lanes(lo, hi, width, one_round)
+            last: list[Value] = []
+        elif span is None and n == 1:
             # No loop: stacks of one row may be scalars, which a loop's body can't leave behind.
             last = one_round(b.const(0, I64), *values)
         else:

@@ -105,19 +105,11 @@ def polled_while(
     emitter: Emitter, op: Op, test: Emit, body: Emit, inits: Sequence[Value], work: int
 ) -> list[Value]:
     """Emit a loop with a condition that counts its rounds."""
-    b = emitter.b
-    every, one, zero = (b.const(n, I64) for n in (max(_BETWEEN // work, 1), 1, 0))
 
-    def look() -> list[Value]:
-        b.poll()
+    def look() -> None:
+        emitter.b.poll()
         emitter.note_sites(op)
-        return [every]
 
-    def one_round(count: Value, *values: Value) -> list[Value]:
-        left = b.sub(count, one)
-        (left,) = b.cond(b.eq(left, zero), look, lambda: [left])
-        return [left, *body(*values)]
-
-    start = [every, *inits]
-    result: list[Value] = b.while_(lambda count, *values: test(*values), one_round, start)
-    return result[1:]
+    period = max(_BETWEEN // work, 1)
+    result: list[Value] = emitter.b.while_(test, body, inits, look, period)
+    return result
