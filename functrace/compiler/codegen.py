@@ -246,6 +246,7 @@ def _in_memory(operand: Operand) -> Read:
 # --- costs -------------------------------------------------------------------------------------
 
 _MATH_COST = 20
+_DIVISIONS = frozenset(("div", "sqrt", "floordiv", "floormod", "udiv", "urem"))
 _INDEXED_COST = 6
 
 
@@ -258,18 +259,24 @@ def op_cost(op: Op) -> int:
 
 
 @lru_cache(maxsize=4096)
-def rule_cost(rule: Elementwise, dtypes: tuple[Any, ...], params: tuple[Any, ...]) -> int:
-    """Return about how many scalar operations a rule takes for operands of these dtypes."""
+def rule_cost(
+    rule: Elementwise, dtypes: tuple[Any, ...], params: tuple[Any, ...], division: int = 1
+) -> int:
+    """Return about how many scalar operations a rule takes for operands of these dtypes.
+
+    ``division`` is what a division or a square root counts.
+    """
     b = KernelBuilder()
     args = [b.buffer(d, "in").load(0) for d in dtypes]
     rule.rule(b, *args, **dict(params))
     (body,) = b._regions
-    return max(1, _region_cost(body) - len(dtypes))
+    return max(1, _region_cost(body, division) - len(dtypes))
 
 
-def _region_cost(region: Region) -> int:
+def _region_cost(region: Region, division: int) -> int:
     total = 0
     for stmt in region.stmts:
-        total += _MATH_COST if getattr(stmt, "attr", "") else 1
-        total += sum(map(_region_cost, regions_of(stmt)))
+        slow = getattr(stmt, "name", "") in _DIVISIONS
+        total += _MATH_COST if getattr(stmt, "attr", "") else division if slow else 1
+        total += sum(_region_cost(inner, division) for inner in regions_of(stmt))
     return total

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from functrace import compiler
 from functrace.control.loops.jaxpr_surgery import substituted
+from functrace.control.loops.minimum_cut import ALWAYS, Graph
 from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Var
-from functrace.core.lowering import Elementwise, View
+from functrace.core.lowering import Elementwise, Indexed, View
 from functrace.interpreters.dce import has_effects
 from functrace.interpreters.linearize import LinearizedJaxpr
 
@@ -108,42 +109,69 @@ def same_every_step(eqns: Sequence[JaxprEqn], consts: Sequence[Var]) -> set[Var]
 def _computed_again(
     eqns: Sequence[JaxprEqn], residuals: Sequence[Var], free: set[Var]
 ) -> tuple[list[JaxprEqn], list[Var]]:
-    """Return equations to run a second time, and the residuals that are left with them.
+    """Return equations to run a second time, and the values they and the linear part start from.
 
-    Those are equations that cost little, whose operands are at hand or smaller than the result.
+    What is stored and what is computed again together cost the least there is: a minimum cut
+    between what the body knows and what its linear part needs.
 
     Args:
         eqns: those of the body.
         residuals: what the linear part needs.
         free: what it may have without storing anything.
     """
-    wanted = dict.fromkeys(residuals)
-    again = []
-    for eqn in reversed(eqns):
-        if len(eqn.outvars) != 1 or eqn.outvars[0] not in wanted or not _is_cheap(eqn):
+    makers = {eqn.outvars[0]: eqn for eqn in eqns if _work(eqn) is not None}
+    # What can't be made again is stored in any case, and then it is there for others.
+    given = {*free, *(v for v in residuals if v not in makers)}
+    graph = Graph()
+    waiting = [v for v in dict.fromkeys(residuals) if v not in given]
+    for v in waiting:
+        graph.join((v, "needed"), None, ALWAYS)
+    seen = set(waiting)
+    while waiting:
+        v = waiting.pop()
+        work = _work(makers[v]) if v in makers else None
+        if work is None:
+            graph.join(None, (v, "needed"), _nbytes(v) * _BYTE)
             continue
-        (out,) = eqn.outvars
-        if out in free:
-            continue
-        inputs = {a for a in eqn.invars if isinstance(a, Var)}
-        missing = [v for v in inputs if v not in free and v not in wanted]
-        if not missing or sum(map(_nbytes, missing)) < _nbytes(out):
-            del wanted[out]
-            wanted.update(dict.fromkeys(inputs))
-            again.append(eqn)
-    return again[::-1], list(wanted)
+        graph.join(None, (v, "made"), work)
+        graph.join((v, "made"), (v, "needed"), _nbytes(v) * _BYTE)
+        for a in makers[v].invars:
+            if isinstance(a, Var) and a not in given:
+                graph.join((a, "needed"), (v, "made"), ALWAYS)
+                if a not in seen:
+                    seen.add(a)
+                    waiting.append(a)
+    behind = graph.behind_cut()
+    again = [eqn for v, eqn in makers.items() if (v, "made") in behind]
+    made = {eqn.outvars[0] for eqn in again}
+    starts = [*residuals, *(a for eqn in again for a in eqn.invars if isinstance(a, Var))]
+    return again, [v for v in dict.fromkeys(starts) if v not in made]
 
 
-_CHEAP = 2
+# What counts as so many operations on an element of an array: storing and reading a byte; an
+# operation on a scalar, of which no vector does several at once; a division; an element that comes
+# from another place of operands as large as the result, or is picked from a larger one.
+_BYTE, _SCALAR, _DIVISION, _MOVE, _PICK = 2, 8, 16, 6, 16
+_VECTOR = 16
+"""From so many elements on, operations are those of vectors."""
 
 
-def _is_cheap(eqn: JaxprEqn) -> bool:
-    lowering = eqn.primitive.lowering
+def _work(eqn: JaxprEqn) -> int | None:
+    """Return about how much work an equation is; None if it must not run again."""
+    if len(eqn.outvars) != 1 or has_effects(eqn):
+        return None
+    lowering, size = eqn.primitive.lowering, int(eqn.outvars[0].aval.size)
+    elements = size if size >= _VECTOR else size * _SCALAR
     if isinstance(lowering, Elementwise):
         dtypes = tuple(a.aval.dtype for a in eqn.invars)
-        cost: int = compiler.codegen.rule_cost(lowering, dtypes, tuple(sorted(eqn.params.items())))
-        return cost <= _CHEAP
-    return isinstance(lowering, View) or not eqn.invars
+        params = tuple(sorted(eqn.params.items()))
+        cost: int = compiler.codegen.rule_cost(lowering, dtypes, params, _DIVISION)
+        return cost * elements
+    if isinstance(lowering, View) or not eqn.invars:
+        return 0
+    if isinstance(lowering, Indexed):
+        return (_PICK if sum(a.aval.size for a in eqn.invars) > size else _MOVE) * elements
+    return None
 
 
 def _nbytes(v: Any) -> int:

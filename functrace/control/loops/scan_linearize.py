@@ -1,7 +1,8 @@
 """scan split for linearize: the loop as it is, with residuals stacked, and a loop of tangents.
 
 A residual that is the same in every step is handed over once; one that is a slice of the operands
-is not stored again; one that is cheap to get from these is computed again.
+is not stored again; those that cost little to compute again are not stored: a polynomial of the
+carry needs the carry only.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from functrace.control.loops.jaxpr_surgery import instantiated, memoised
+from functrace.control.loops.jaxpr_surgery import inlined, instantiated, memoised
 from functrace.control.loops.residuals import SplitBody, split_body
 from functrace.control.loops.scan_primitive import Parts, bind_scan, fixpoint, scan_p
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
@@ -30,6 +31,8 @@ class _Split(NamedTuple):
 def _split(
     jaxpr: ClosedJaxpr, nonzero: Sequence[bool], num_consts: int, num_carry: int, hoist: bool
 ) -> _Split:
+    # What a function of ``jit`` computes may be computed again as well.
+    jaxpr = ClosedJaxpr(inlined(jaxpr), jaxpr.consts)
     consts, start, xs = Parts.of(nonzero, num_consts, num_carry)
     n_ys = len(jaxpr.jaxpr.outvars) - num_carry
 
