@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from functrace.compiler.ir.builder import Builder
-from functrace.compiler.ir.kernel import F32, Scalar
+from functrace.compiler.ir.kernel import F32, F64, Scalar
 from functrace.compiler.ir.vecmath_expr import (
     Expr,
     PerFormat,
@@ -15,6 +15,7 @@ from functrace.compiler.ir.vecmath_expr import (
     poly,
     power_of_two,
     sel,
+    two_prod,
 )
 from functrace.compiler.ir.vecmath_tables import EXP, EXP2
 
@@ -22,6 +23,8 @@ _INV_LN2 = float.fromhex("0x1.71547652b82fep+0")
 # ln 2 as a sum of two: n times the first, taken from x in one fma, is exact.
 _LN2 = PerFormat("0x1.62e42fefa39efp-1", "0x1.62e430p-1")
 _LN2_REST = PerFormat("0x1.abc9e3b39803fp-56", "-0x1.05c610p-29")
+# ln 2 less the float32 number that the polynomial for 2**x has for it.
+_EXP2_LINEAR_LOW = float.fromhex("-0x1.05c610p-29")
 # Beyond these, e**x is 0 or inf whatever x.
 _LEAST = PerFormat(-746.0, -104.0)
 _MOST = PerFormat(710.0, 89.0)
@@ -31,15 +34,29 @@ _LOPSIDED = PerFormat(22.0, 10.0)
 
 @dataclass(frozen=True)
 class Reduced:
-    """e**x = 2**n (1 + r + q); `n` is an integer kept as a float, |q| is below r**2."""
+    """e**x = 2**n (1 + r + q); `n` is an integer kept as a float, |q| is below r**2.
+
+    `lost` is what r lacks of x - n ln 2; q has it.
+    """
 
     n: Expr
     r: Expr
     q: Expr
+    lost: Expr
 
     def value(self, shift: float = 0.0) -> Expr:
         """e**x * 2**shift, with one rounding where it is subnormal."""
         return stretch((self.r + self.q) + 1.0, self.n + shift if shift else self.n)
+
+    def sharp_value(self) -> Expr:
+        """e**x to little more than half a place, given a tail as part of x."""
+        r, lost = self.r, self.lost
+        square = r * r
+        one, e1 = fast_two_sum(r.const(1.0), r)
+        high = square.fma(0.5, one)
+        e2 = square.fma(0.5, one - high)
+        rest = (square * r).fma(poly(r, EXP(r)[1:]), r.fma(r, -square) * 0.5)
+        return stretch(high + (lost.fma(one, e1 + e2) + rest), self.n)
 
     def less_one(self, unit: Expr, one: float) -> Expr:
         """(e**x - 1) * one, to one last place, given `unit` = 2**n * one for n above -60."""
@@ -77,7 +94,7 @@ def reduce(x: Expr, tail: Expr | None = None) -> Reduced:
     if tail is not None:
         # Not small enough to be left out of the square.
         r, lost = fast_two_sum(r, lost + tail)
-    return Reduced(n, r, (r * r).fma(poly(r, EXP), lost))
+    return Reduced(n, r, (r * r).fma(poly(r, EXP), lost), lost)
 
 
 def exp_of(x: Expr) -> Expr:
@@ -89,20 +106,27 @@ def exp(b: Builder, v: Scalar) -> Scalar:
     return exp_of(Expr(b, v)).v
 
 
-def exp2_of(x: Expr, narrow: bool = False) -> Expr:
-    """2**x for an x within the exponents; a float32 of a float64 if `narrow`."""
+def exp2_of_wide(x: Expr) -> Expr:
+    """2**x in float32 for a float64 x within the exponents."""
     n = nearest(x)
-    r = x - n
-    if narrow:
-        n, r = n.cast(F32), r.cast(F32)
-    linear, *rest = EXP2(r)
-    return stretch(r.fma(linear, r * r * poly(r, rest)) + 1.0, n)
+    rest = x - n
+    r = rest.cast(F32)
+    lost = (rest - r.cast(F64)).cast(F32)
+    linear, *others = EXP2(r)
+    first, error = two_prod(r, r.const(linear))
+    error = lost.fma(linear, r.fma(_EXP2_LINEAR_LOW, error))
+    one, e1 = fast_two_sum(r.const(1.0), first)
+    return stretch(one + (r * r).fma(poly(r, others), e1 + error), n.cast(F32))
 
 
 def exp2(b: Builder, v: Scalar) -> Scalar:
     x = Expr(b, v)
     bias = x.format.bias
-    return exp2_of(clamp(x, -bias - x.format.fraction - 5.0, bias + 2.0)).v
+    x = clamp(x, -bias - x.format.fraction - 5.0, bias + 2.0)
+    n = nearest(x)
+    r = x - n
+    linear, *rest = EXP2(r)
+    return stretch(r.fma(linear, r * r * poly(r, rest)) + 1.0, n).v
 
 
 def expm1(b: Builder, v: Scalar) -> Scalar:

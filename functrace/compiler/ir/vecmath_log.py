@@ -1,4 +1,8 @@
-"""log, log2, log10, log1p and the inverse hyperbolic functions."""
+"""log, log2, log10, log1p and the inverse hyperbolic functions.
+
+x = 2**k m, and log m = -log c + log(1 + f) with f = c m - 1: for three short c, so that f is exact
+and small. The terms that matter beside f are kept as sums of two, and so is the result.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from functrace.compiler.ir.vecmath_expr import (
     poly,
     power_of_two,
     sel,
+    two_prod,
     two_sum,
 )
 from functrace.compiler.ir.vecmath_tables import LOG
@@ -21,7 +26,15 @@ from functrace.compiler.ir.vecmath_tables import LOG
 LN2_HIGH = PerFormat("0x1.62e42fee00000p-1", "0x1.62e4p-1")
 LN2_LOW = PerFormat("0x1.a39ef35793c76p-33", "0x1.7f7d1cp-20")
 _LN2 = float.fromhex("0x1.62e42fefa39efp-1")
-_ROOT_HALF_BITS = {23: 0x3F3504F3, 52: 0x3FE6A09E667F3BCD}
+# Mantissas start at 8/11.
+_FIRST_BITS = {23: 0x3F3A2E8C, 52: 0x3FE745D1745D1746}
+# Up to where m has its c, and -log c as a sum of two: the first adds to k ln 2 exactly.
+_FALLING = (8 / 9, 1.25)
+_RISING = (8 / 7, 0.75)
+_FALLING_HIGH = PerFormat("-0x1.c8ff7c79aa000p-3", "-0x1.c9p-3")
+_FALLING_LOW = PerFormat("0x1.7794f689f8434p-45", "0x1.070cacp-20")
+_RISING_HIGH = PerFormat("0x1.269621134e000p-2", "0x1.2698p-2")
+_RISING_LOW = PerFormat("-0x1.1b61f10522625p-44", "-0x1.deecb2p-18")
 _INF = float("inf")
 
 Pair = tuple[Expr, Expr]
@@ -52,46 +65,68 @@ _DECIMAL = _Base(
 
 
 def exponent_and_mantissa(x: Expr) -> Pair:
-    """k (a float) and m in [sqrt(1/2), sqrt(2)) with x = 2**k m, for positive finite x."""
+    """k (a float) and m in [8/11, 16/11) with x = 2**k m, for positive finite x."""
     f = x.format
     small = x < f.least
     up = f.fraction + 2.0
-    root = _ROOT_HALF_BITS[f.fraction]
+    first = _FIRST_BITS[f.fraction]
     one = f.bias << f.fraction
-    bits = sel(small, x * 2.0**up, x).bits() + (one - root)
+    bits = sel(small, x * 2.0**up, x).bits() + (one - first)
     magic_bits = (f.bias + f.fraction << f.fraction) + (1 << f.fraction - 1)
     k = (bits.lshr(f.fraction) | magic_bits).as_float() - sel(
         small, x.const(f.magic + f.bias + up), f.magic + f.bias
     )
-    return k, ((bits & f.mantissa) + root).as_float()
+    return k, ((bits & f.mantissa) + first).as_float()
 
 
-def _series(f: Expr) -> Pair:
-    """log(1 + f) - f as a sum of two, the second small."""
+@dataclass(frozen=True)
+class Mantissa:
+    """log m = high + low + log(1 + f); `c` is what m was multiplied by, m c = 1 + f."""
+
+    c: Expr
+    f: Expr
+    high: Expr
+    low: Expr
+
+
+def split(m: Expr) -> Mantissa:
+    """The c of a mantissa, by two comparisons."""
+    falling, rising = m < _FALLING[0], m > _RISING[0]
+
+    def chosen(fall: float, middle: float, rise: float) -> Expr:
+        return sel(rising, rise, sel(falling, m.const(fall), middle))
+
+    c = chosen(_FALLING[1], 1.0, _RISING[1])
+    return Mantissa(
+        c,
+        m.fma(c, -1.0),
+        chosen(_FALLING_HIGH(m), 0.0, _RISING_HIGH(m)),
+        chosen(_FALLING_LOW(m), 0.0, _RISING_LOW(m)),
+    )
+
+
+def _with_series(first: Expr, f: Expr, low: Expr) -> Pair:
+    """first + log(1 + f) + low as a sum of two, for a `first` that is 0 or above f in size."""
+    total, error = fast_two_sum(first, f)
     square = f * f
-    return square * -0.5, square * f * poly(f, LOG)
+    rest = (square * f).fma(poly(f, LOG), low)
+    if f.v.dtype == F32:
+        return total, square.fma(-0.5, error + rest)
+    # The errors of the square and of its sum are what keeps float64 within half a place.
+    high = square.fma(-0.5, total)
+    error = error + square.fma(-0.5, total - high)
+    return high, error + f.fma(f, -square).fma(-0.5, rest)
 
 
-def _sum(first: Expr, second: Expr, third: Expr, rest: Expr) -> Pair:
-    """The sum of four numbers that get smaller, as a sum of two."""
-    high, e1 = fast_two_sum(first, second)
-    if first.v.dtype == F32:
-        # The third's error is what keeps float64 within one place; here it has room.
-        return high, third + (e1 + rest)
-    high, e2 = fast_two_sum(high, third)
-    return high, (e1 + e2) + rest
-
-
-def natural(k: Expr, f: Expr, low: Expr | float = 0.0) -> Pair:
-    """k ln 2 + log(1 + f) + low as a sum of two, to a few bits more than the format has."""
-    half, rest = _series(f)
-    return _sum(k * LN2_HIGH(k), f, half, k.fma(LN2_LOW(k), rest + low))
+def natural(k: Expr, m: Mantissa) -> Pair:
+    """k ln 2 + log m as a sum of two, to some bits more than the format has."""
+    return _with_series(k.fma(LN2_HIGH(k), m.high), m.f, k.fma(LN2_LOW(k), m.low))
 
 
 def log_in_two(x: Expr) -> Pair:
     """log x for positive finite x as a sum of two."""
     k, m = exponent_and_mantissa(x)
-    return natural(k, m - 1.0)
+    return natural(k, split(m))
 
 
 def edges(x: Expr, y: Expr) -> Expr:
@@ -113,15 +148,15 @@ def log(b: Builder, v: Scalar) -> Scalar:
 
 def _other(k: Expr, m: Expr, base: _Base) -> Expr:
     """The logarithm of 2**k m to another base."""
-    f = m - 1.0
-    half, rest = _series(f)
-    main = f * base.factor(f)
-    lost = f.fma(base.factor_low(f), f.fma(base.factor(f), -main))
-    rest = rest.fma(base.factor(f), lost)
+    part = split(m)
+    high, low = _with_series(part.high, part.f, part.low)
+    factor = base.factor(m)
+    main, lost = two_prod(high, m.const(factor))
+    rest = high.fma(base.factor_low(m), low.fma(factor, lost))
     if base.two_low is not None:
         rest = k.fma(base.two_low(k), rest)
-    high, low = _sum(k * base.two(k), main, half * base.factor(f), rest)
-    return high + low
+    total, error = fast_two_sum(k * base.two(k), main)
+    return total + (error + rest)
 
 
 def log2(b: Builder, v: Scalar) -> Scalar:
@@ -139,8 +174,9 @@ def log1p_of(x: Expr) -> Expr:
     u, lost = two_sum(x, x.const(1.0))
     k, m = exponent_and_mantissa(u)
     lost = sel(k > x.format.fraction + 2.0, 0.0, lost * power_of_two(-k))
-    f, low = fast_two_sum(m - 1.0, lost)
-    high, low = natural(k, f, low)
+    part = split(m)
+    f, lost = fast_two_sum(part.f, lost * part.c)
+    high, low = natural(k, Mantissa(part.c, f, part.high, part.low + lost))
     return edges(u, high + low).signed_as(x)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functrace.compiler.ir.builder import Builder
 from functrace.compiler.ir.kernel import F32, F64, Scalar
-from functrace.compiler.ir.vecmath_exp import exp2_of, held, reduce
+from functrace.compiler.ir.vecmath_exp import exp2_of_wide, held, reduce
 from functrace.compiler.ir.vecmath_expr import (
     Expr,
     clamp,
@@ -16,13 +16,11 @@ from functrace.compiler.ir.vecmath_expr import (
     poly,
     sel,
     two_prod,
-    two_sum,
 )
-from functrace.compiler.ir.vecmath_log import LN2_HIGH, LN2_LOW, exponent_and_mantissa
-from functrace.compiler.ir.vecmath_tables import LOG2_WIDE
+from functrace.compiler.ir.vecmath_log import LN2_HIGH, LN2_LOW, exponent_and_mantissa, split
+from functrace.compiler.ir.vecmath_tables import ATANH, LOG2_WIDE
 
 _INF = float("inf")
-_ATANH = tuple(1.0 / n for n in range(5, 27, 2))
 _THIRD = float.fromhex("0x1.5555555555555p-2")
 _THIRD_REST = float.fromhex("0x1.5555555555555p-56")
 
@@ -58,7 +56,7 @@ def _power_single(size: Expr, y: Expr) -> Expr:
     k, m = exponent_and_mantissa(size)
     f, k = (m - 1.0).cast(F64), k.cast(F64)
     log = f.fma(poly(f, LOG2_WIDE), k)
-    return exp2_of(clamp(y.cast(F64) * log, -152.0, 129.0), narrow=True)
+    return exp2_of_wide(clamp(y.cast(F64) * log, -152.0, 129.0))
 
 
 def _power(size: Expr, y: Expr) -> Expr:
@@ -66,26 +64,28 @@ def _power(size: Expr, y: Expr) -> Expr:
     log, rest = _log_in_two(size)
     high = y * log
     tail = y.fma(rest, y.fma(log, -high))
-    return reduce(held(high), sel(abs(high) < 800.0, tail, 0.0)).value()
+    return reduce(held(high), sel(abs(high) < 800.0, tail, 0.0)).sharp_value()
 
 
 def _log_in_two(x: Expr) -> tuple[Expr, Expr]:
-    """log x to about 66 bits for positive finite x, as a sum of two."""
+    """log x to about 68 bits for positive finite x, as a sum of two."""
     k, m = exponent_and_mantissa(x)
-    f = m - 1.0
+    part = split(m)
+    f = part.f
     d, d_low = fast_two_sum(f.const(2.0), f)
-    s = f / d
-    s_low = (s.fma(-d, f) - s * d_low) / d
+    inverse = 1.0 / d
+    s = f * inverse
+    s_low = (s.fma(-d, f) - s * d_low) * inverse
     t, t_low = two_prod(s, s)
     t_low = s.fma(s_low * 2.0, t_low)
-    # log m = 2 s (1 + t (1/3 + t (1/5 + ...))): only 1/3 needs a second part.
-    q, q_low = fast_two_sum(t.const(_THIRD), t * poly(t, _ATANH))
+    # log(1 + f) = 2 s (1 + t (1/3 + t (1/5 + ...))): only 1/3 needs a second part.
+    q, q_low = fast_two_sum(t.const(_THIRD), t * poly(t, ATANH))
     q_low = q_low + _THIRD_REST
     w, w_low = two_prod(t, q)
     w_low = t_low.fma(q, t.fma(q_low, w_low))
     z, z_low = two_prod(s, w)
     z_low = s_low.fma(w, s.fma(w_low, z_low))
-    low = k.fma(LN2_LOW(k), (s_low + z_low) * 2.0)
-    high, e1 = fast_two_sum(s * 2.0, z * 2.0)
-    total, e2 = two_sum(k * LN2_HIGH(k), high)
-    return fast_two_sum(total, e2 + (e1 + low))
+    low = (s_low + z_low).fma(2.0, k.fma(LN2_LOW(k), part.low))
+    first, e1 = fast_two_sum(k.fma(LN2_HIGH(k), part.high), s * 2.0)
+    total, e2 = fast_two_sum(first, z * 2.0)
+    return fast_two_sum(total, e1 + e2 + low)

@@ -31,66 +31,60 @@ EXP2 = Table(
     """,
 )
 
-# (log(1 + f) - f + f**2 / 2) / f**3 on sqrt(1/2) - 1 <= f <= sqrt(2) - 1
+# (log(1 + f) - f + f**2 / 2) / f**3 on |f| <= 1/7
 LOG = Table(
     double="""
-        0x1.5555555555555p-2 -0x1.ffffffffffe05p-3 0x1.9999999999e83p-3 -0x1.5555555592e02p-3
-        0x1.249249248b2aep-3 -0x1.ffffffba2c8b9p-4 0x1.c71c7180db42cp-4 -0x1.9999ab4c38e95p-4
-        0x1.745d3770ac2b2p-4 -0x1.5552ff594632p-4 0x1.3b0dc05ce7fc8p-4 -0x1.24bcedc088982p-4
-        0x1.11a08a4e8d11cp-4 -0x1.fcfea28776af4p-5 0x1.d37c05a67b85cp-5 -0x1.cdb18d39095afp-5
-        0x1.04979df88d6e7p-4 -0x1.e82b842ba1e17p-5 0x1.bb36d33f43366p-6
+        0x1.555555555555bp-2 -0x1.ffffffffff53bp-3 0x1.9999999995fe7p-3 -0x1.5555555759dbbp-3
+        0x1.2492492a61f24p-3 -0x1.fffffbac823fp-4 0x1.c71c69162ce12p-4 -0x1.999bd0e62b1f3p-4
+        0x1.746089de1381ep-4 -0x1.54bf2538b4b41p-4 0x1.3a541eb833905p-4 -0x1.3852c5b135468p-4
+        0x1.26793a0aa3286p-4
     """,
     single="""
-        0x1.555554p-2 -0x1.000226p-2 0x1.99a01cp-3 -0x1.547288p-3 0x1.22d932p-3 -0x1.0d826ep-3
-        0x1.055ea4p-3 -0x1.38c824p-4
+        0x1.555564p-2 -0x1.fff19ap-3 0x1.99796cp-3 -0x1.5d422cp-3 0x1.2e6086p-3
     """,
 )
 
-# log2(1 + f) / f on the same, to 36 bits
+# log2(1 + f) / f on -3/11 <= f <= 5/11, to 36 bits
 LOG2_WIDE = Table(
     double="""
-        0x1.71547652a1e7cp+0 -0x1.715476565eca4p-1 0x1.ec709ebb9701ep-2 -0x1.715470952d5e6p-2
-        0x1.277651faf1c3cp-2 -0x1.ec72b6a54f709p-3 0x1.a63f453f97661p-3 -0x1.714158d1ecae7p-3
-        0x1.4528fd2f2922cp-3 -0x1.253028c7829d6p-3 0x1.28734a2ca10dap-3 -0x1.248580913d4c7p-3
-        0x1.3cdc8dde2c6f6p-4
+        0x1.71547652b3808p+0 -0x1.7154765a16b81p-1 0x1.ec709dfa2bc4ap-2 -0x1.7154696b198c5p-2
+        0x1.2776a04bf66e8p-2 -0x1.ec76d52c65aap-3 0x1.a62ad97848a9bp-3 -0x1.70c025354ea2bp-3
+        0x1.460c7e91df486p-3 -0x1.2c4218d5c77c3p-3 0x1.28febe9da8f6bp-3 -0x1.004b7ff03c94bp-3
+        0x1.cff265925818fp-5
     """,
 )
 
 # (sin(r) - r) / r**3 in r**2, on |r| <= pi/4
 SIN = Table(
     double="""
-        -0x1.5555555555549p-3 0x1.111111110f8a6p-7 -0x1.a01a019c161d5p-13
-        0x1.71de357b1fe7dp-19 -0x1.ae5e68a2b9cebp-26 0x1.5d93a5acfd57cp-33
+        -0x1.5555555555555p-3 0x1.1111111111089p-7 -0x1.a01a01a0065bdp-13 0x1.71de3a3f66ebbp-19
+        -0x1.ae643c54b0a77p-26 0x1.61140dca33633p-33 -0x1.a512706b11374p-41
     """,
     single="""
-        -0x1.555544p-3 0x1.1106d2p-7 -0x1.992382p-13
+        -0x1.555556p-3 0x1.111166p-7 -0x1.a04a86p-13 0x1.786c96p-19
     """,
 )
 
 # (cos(r) - 1 + r**2 / 2) / r**4 in r**2, on |r| <= pi/4
 COS = Table(
     double="""
-        0x1.555555555554cp-5 -0x1.6c16c16c15177p-10 0x1.a01a019cb159p-16
-        -0x1.27e4f809c52adp-22 0x1.1ee9ebdb4b1c4p-29 -0x1.8fae9be8838d4p-37
+        0x1.555555555554cp-5 -0x1.6c16c16c15228p-10 0x1.a01a019cc0cddp-16 -0x1.27e4f813fd10bp-22
+        0x1.1ee9f24d3a6f9p-29 -0x1.8fb1bc8137827p-37
     """,
     single="""
-        0x1.55554ap-5 -0x1.6c0c26p-10 0x1.99e70ap-16
+        0x1.55554ap-5 -0x1.6c0c2ep-10 0x1.99eacep-16
     """,
 )
 
-# (atan(t) - t) / t**3 in t**2, on t <= 1
+# (atan(t) - t) / t**3 in t**2, on |t| <= 1/4
 ATAN = Table(
     double="""
-        -0x1.5555555555555p-2 0x1.999999999962p-3 -0x1.24924924753ecp-3 0x1.c71c71bb00a6cp-4
-        -0x1.745d15ee35819p-4 0x1.3b1399d1dcdc7p-4 -0x1.110fff599e4cfp-4 0x1.e1d0239d39285p-5
-        -0x1.aebbb1647a0cdp-5 0x1.841dcf6039fdfp-5 -0x1.5d022782056d6p-5 0x1.3328700bb74d2p-5
-        -0x1.00390504e8a82p-5 0x1.843f4bca1fef3p-6 -0x1.fd0e4de8f87cfp-7 0x1.123baedb5d0bcp-7
-        -0x1.ca3677db5ca49p-9 0x1.1325b2f88f3e1p-10 -0x1.a359b96a42722p-13
-        0x1.2f07811f953b2p-16
+        -0x1.5555555555553p-2 0x1.9999999998db1p-3 -0x1.24924923ebce6p-3 0x1.c71c7138bb435p-4
+        -0x1.745cf4d2e30dcp-4 0x1.3b0ea5f452824p-4 -0x1.109c0aee4e362p-4 0x1.d4f7d6f3b3f01p-5
+        -0x1.479fa09e7741cp-5
     """,
     single="""
-        -0x1.55553ep-2 0x1.9991e6p-3 -0x1.2420b4p-3 0x1.c08f2ep-4 -0x1.581456p-4 0x1.da59eap-5
-        -0x1.fdefc4p-6 0x1.64b212p-7 -0x1.d4782ap-10
+        -0x1.55555p-2 0x1.9992dcp-3 -0x1.23428ap-3 0x1.933a94p-4
     """,
 )
 
@@ -173,12 +167,20 @@ ERF_INV_TAIL = Table(
     """,
 )
 
-# 1 / cbrt(m) to two digits, on 2**-1.5 <= m <= 2**1.5
+# 1 / cbrt(m) to two digits, on 4/11 <= m <= 32/11
 INVERSE_CBRT = Table(
     double="""
-        0x1.01eeacp+1 -0x1.317b7cp+1 0x1.272454p+1 -0x1.3c3fc2p+0 0x1.5679bcp-2 -0x1.2443bcp-5
+        0x1.feef82p+0 -0x1.25fea8p+1 0x1.14073ap+1 -0x1.1f7298p+0 0x1.2e8cb2p-2 -0x1.f5ebe8p-6
     """,
     single="""
-        0x1.01eeacp+1 -0x1.317b7cp+1 0x1.272454p+1 -0x1.3c3fc2p+0 0x1.5679bcp-2 -0x1.2443bcp-5
+        0x1.feef82p+0 -0x1.25fea8p+1 0x1.14073ap+1 -0x1.1f7298p+0 0x1.2e8cb2p-2 -0x1.f5ebe8p-6
+    """,
+)
+
+# (atanh(s) / s - 1 - s**2 / 3) / s**4 in s**2, on |s| <= 1/13
+ATANH = Table(
+    double="""
+        0x1.9999999999997p-3 0x1.2492492493b3cp-3 0x1.c71c71bdd5825p-4 0x1.745d263e66ff6p-4
+        0x1.3b06ee787ac51p-4 0x1.16923e689a56bp-4
     """,
 )
