@@ -18,6 +18,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 import functrace as ft
+import functrace.numpy as fnp
+from functrace import lax
 from functrace.core.lowering import Host
 from functrace.core.trace import PRIMITIVES, Primitive
 
@@ -32,6 +34,105 @@ Pair = collections.namedtuple("Pair", "a b")
 
 def scale(x: Any, factor: int) -> Any:
     return x * factor
+
+
+def rows(x: Any) -> Any:
+    def step(c: Any, row: Any) -> Any:
+        c = c * 0.5 + row
+        return c, (c, row[::2], c.sum())
+
+    return lax.scan(step, x[0] * 0.0, x, reverse=True)
+
+
+def heat(u: Any) -> Any:
+    def step(i: Any, u: Any) -> Any:
+        return u + 0.1 * (fnp.roll(u, 1) - 2 * u + fnp.roll(u, -1))
+
+    return lax.fori_loop(0, 7, step, u)
+
+
+def grow(x: Any) -> Any:
+    def body(s: Any) -> Any:
+        x, k, _ = s
+        return x * 1.5 + 1, k + 1, x
+
+    return lax.while_loop(lambda s: (fnp.sum(s[0]) < 1e6) & (s[1] < 20), body, (x, 0, x))
+
+
+def walk(x: Any, numbers: Any) -> Any:
+    def step(c: Any, a: Any) -> Any:
+        branches = [lambda c: c * 2, lambda c: c, lambda c: fnp.cumsum(c) * 0.01]
+        c = lax.switch(a % 3, branches, c)
+        return c, lax.cond(a > 4, lambda c: c[:5], lambda c: c[-5:] - 1, c)
+
+    return lax.scan(step, x, numbers)
+
+
+def places(x: Any, y: Any) -> Any:
+    def step(c: Any, _: Any) -> Any:
+        return (c[1], c[0], c[0] + c[1], c[2] * 2), c
+
+    return lax.scan(step, (x, y, x, y), None, length=5)
+
+
+def nested(x: Any) -> Any:
+    def outer(c: Any, row: Any) -> Any:
+        d, ys = lax.scan(lambda d, r: (d + r, d[::-1]), c[0] * 0.5, c, reverse=True)
+        small = lax.fori_loop(0, 10, lambda i, s: s * 0.5 + i, row)
+        return ys * 0.1 + d + small, ys.sum()
+
+    return lax.scan(outer, x, x[:, 0])
+
+
+def loop_loss(x: Any) -> Any:
+    def step(c: Any, row: Any) -> Any:
+        return c + 0.1 * c * (1.0 - c) * np.sin(row), np.max(c)
+
+    c, ys = lax.scan(step, x[0], x)
+    return np.sum(c**2) + np.sum(ys)
+
+
+def checked_rows(x: Any, indices: Any) -> Any:
+    return lax.scan(lambda c, i: (c + x[i], np.sort(c)), x[0], indices)
+
+
+BIG = RNG.normal(size=(8, 1000))
+# Loops and branches over arrays: steps that hold steps.
+LOOPS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    "rows": (rows, (BIG,)),
+    "no_rows": (rows, (BIG[:1],)),
+    "strided_rows": (
+        lambda x: lax.scan(lambda c, row: (c + row, c[:3]), x[:, 0], x.T[::-1]),
+        (RNG.normal(size=(1000, 8)),),
+    ),
+    "heat": (heat, (BIG[0],)),
+    "grow": (grow, (np.abs(BIG[0]),)),
+    "walk": (walk, (BIG[0], np.arange(10, dtype=np.int32))),
+    "places": (places, (BIG[0], BIG[1])),
+    "nested": (nested, (BIG,)),
+    "loop_gradient": (ft.grad(loop_loss), (BIG,)),
+    "lanes_of_branches": (
+        lambda x: lax.cond(x[0] > 0, lambda x: np.cumsum(x), lambda x: np.sort(x), x),
+        (BIG[1],),
+    ),
+    "integers_and_flags": (
+        lambda x: lax.scan(
+            lambda c, row: ((c[0] ^ (row > 0), c[1] + (row > 0)), c[1] % 3),
+            (x[0] > 1, np.zeros(5000, np.int16)),
+            x,
+        ),
+        (RNG.normal(size=(8, 5000)),),
+    ),
+    "checked_rows": (checked_rows, (BIG, np.array([3, -1, 0, 7]))),
+    "gradient_of_while": (
+        ft.grad(lambda x: np.sum(lax.while_loop(lambda c: c[0] < 5, pull, (0, x))[1])),
+        (BIG[0],),
+    ),
+}
+
+
+def pull(c: Any) -> Any:
+    return c[0] + 1, c[1] - 0.1 * np.sin(c[1])
 
 
 # name -> (function, arguments): kernels of every kind.
@@ -100,7 +201,7 @@ def ejected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The results of all programs, ejected and run in one child."""
     folder = tmp_path_factory.mktemp("ejected")
     jobs = {}
-    for name, (fun, args) in PROGRAMS.items():
+    for name, (fun, args) in (PROGRAMS | LOOPS).items():
         path = ft.jit(fun).eject(folder / f"ejected_{name}.py", *args)
         (function,) = re.findall(r"^def ((?!_|rt_|vm_|kernel_)\w+)\(", path.read_text(), re.M)
         jobs[name] = (function, args)
@@ -109,14 +210,21 @@ def ejected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", PROGRAMS | LOOPS)
 def test_ejected_modules_give_the_same_bits(name: str, ejected: dict[str, Any]) -> None:
-    fun, args = PROGRAMS[name]
+    fun, args = (PROGRAMS | LOOPS)[name]
     wanted = ft.jit(fun)(*args)
     assert ft.tree.structure(ejected[name]) == ft.tree.structure(wanted)
     for a, b in zip(ft.tree.leaves(ejected[name]), ft.tree.leaves(wanted)):
         assert type(a) is type(b) and a.dtype == b.dtype and a.shape == b.shape
         assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_these_loops_are_steps(name: str) -> None:
+    fun, args = LOOPS[name]
+    steps = ft.jit(fun).lower(*args).as_text("fusion")
+    assert re.search(r"^group \d+: steps", steps, re.M)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -160,6 +268,12 @@ def test_ejected_functions_raise_index_errors(tmp_path: Path) -> None:
     path = ft.jit(pick).eject(tmp_path / "pick.py", X, np.array([0]))
     with pytest.raises(IndexError, match="index 99 is out of bounds for axis 0 with size 40"):
         load(path)["pick"](X, np.array([99]))
+
+
+def test_ejected_loops_raise_index_errors(tmp_path: Path) -> None:
+    path = ft.jit(checked_rows).eject(tmp_path / "loop.py", BIG, np.array([0, 1]))
+    with pytest.raises(IndexError, match="index 8 is out of bounds for axis 0 with size 8"):
+        load(path)["checked_rows"](BIG, np.array([0, 8]))
 
 
 def test_static_arguments_and_keywords(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A compiled program as the text of a Python module of Numba functions, which needs no functrace.
 
-    slots of the frame -> flat arrays;  kernels -> functions of arrays;  steps -> their calls
+    slots of the frame -> flat arrays;  kernels -> functions of arrays;  steps -> their calls;
+    steps that hold steps -> loops and branches, in which names move over parts of arrays
 
 Products of BLAS become `np.matmul`: whatever BLAS NumPy has rounds as it does. All else is the same
 operations in the same order on the same types, so the same bits.
@@ -21,11 +22,14 @@ from functrace.compiler.codegen import StepCode
 from functrace.compiler.emit.emit_eject import EjectedKernel, runtime_source, scalar_functions
 from functrace.compiler.emit.emit_numba import stored_dtype
 from functrace.compiler.library import product_of
+from functrace.compiler.loop_memory import LoopPlan
 from functrace.compiler.memory import scratch_arrays
+from functrace.compiler.nested import Code, NestedCode, all_codes
 from functrace.compiler.pipeline import Compiled
-from functrace.compiler.plan import Group, Op, Read
+from functrace.compiler.plan import Group, Memory, Op, Read
 from functrace.compiler.runtime.numpy_rows import RowCode
-from functrace.compiler.runtime.steps import Step
+from functrace.compiler.runtime.steps import Copy, Loop, Step, Switch, Window
+from functrace.compiler.schedule import Schedule
 from functrace.core.lowering import LINALG_MESSAGES
 
 __all__ = ["Ejected", "eject_program"]
@@ -110,31 +114,26 @@ class _Ejector:
         self.kernels: dict[str, str] = {}
         self.dtypes: dict[int, DType] = {}
         self.sizes: dict[int, int] = {}
+        self.groups = {op: group for group in self.c.groups for op in group.ops}
+        self.fails = False
+        self.indent = ""
+        #: Slots that look at a part of another one's memory.
+        self.windows: set[int] = set()
+        self.count = 0
 
     def run(self) -> Ejected:
         self.name_slots()
         self.allocate()
-        groups = self.compiled.step_groups()
-        fails = False
-        for k, (code, group) in enumerate(zip(self.c.codes, groups)):
-            step = self.program.steps[k]
-            if isinstance(code, StepCode):
-                fails |= self.kernel_step(k, code, step.label)
-            elif group is not None and group.kind == "library":
-                self.product_step(k, group, step.label)
-            elif group is not None and isinstance(step.kernel, RowCode):
-                self.row_step(k, group, step)
-            else:
-                _refuse(step.label, code.eqn)
-        if fails:
+        self.steps(self.c.codes, self.program.steps)
+        if self.fails:
             self.out.lines.insert(0, "error = np.zeros(8, np.int64)")
         self.return_results()
-        self.define(fails)
+        self.define()
         return self.out
 
-    def define(self, fails: bool) -> None:
+    def define(self) -> None:
         """Put the definitions in order: run time, vector mathematics, kernels, helpers."""
-        kernels = [code.kernel for code in self.c.codes if isinstance(code, StepCode)]
+        kernels = [code.kernel for code in all_codes(self.c.codes) if isinstance(code, StepCode)]
         functions = scalar_functions(kernels)
         sources = [
             re.sub(r"^def \w+", f"def {name}", text, count=1, flags=re.MULTILINE)
@@ -143,7 +142,7 @@ class _Ejector:
         runtime = runtime_source([*functions, *sources])
         helpers = [_HELPERS.strip()]
         helpers += [_VIEW.strip()] if any("_view(" in line for line in self.out.lines) else []
-        helpers += [_CHECK.strip()] if fails else []
+        helpers += [_CHECK.strip()] if self.fails else []
         self.out.definitions += [*runtime, *functions, *sources, *helpers]
 
     # --- slots ---------------------------------------------------------------------------------
@@ -160,20 +159,38 @@ class _Ejector:
                 self.note(output.slot, f"out_{k}", output.dtype, math.prod(output.shape))
         for array, slot in self.c.memory.slots.items():
             self.note(slot, f"tmp_{slot}", array.dtype, array.size)
-        for group in self.c.groups:
-            slots = self.c.memory.scratch.get(group.index, [])
-            for slot, (shape, dtype) in zip(slots, self.scratch(group)):
+        self.name_inner(self.c.groups, self.c.memory, self.c.schedules)
+
+    def name_inner(
+        self, groups: Sequence[Group], memory: Memory, schedules: dict[int, Schedule]
+    ) -> None:
+        """Name the slots that hold no array of the plan: scratch, and what loops add."""
+        for group in groups:
+            slots = memory.scratch.get(group.index, [])
+            for slot, (shape, dtype) in zip(slots, _scratch(group, schedules)):
                 self.note(slot, f"tmp_{slot}", np.dtype(dtype), math.prod(shape))
+            for body in group.body[0].bodies if group.kind == "steps" else ():
+                assert body.memory is not None
+                self.groups |= {op: inner for inner in body.groups for op in inner.ops}
+                self.name_inner(body.groups, body.memory, body.schedules)
+            if group.kind == "steps":
+                plan: LoopPlan = memory.loops[group.body[0]]
+                self.name_added(plan)
+
+    def name_added(self, plan: LoopPlan) -> None:
+        """Name the second places of carried arrays, and windows that only a copy writes."""
+        for first, second in plan.swaps:
+            self.note(second, f"tmp_{second}", self.dtypes[first], self.sizes[first])
+        for copies in plan.after.values(), plan.before.values():
+            for copy in (copy for some in copies for copy in some):
+                dtype = self.dtypes[copy.source]
+                size = copy.nbytes // dtype.itemsize
+                self.note(copy.target, f"tmp_{copy.target}", dtype, size)
+        self.windows.update(window.slot for window in plan.windows)
 
     def note(self, slot: int, name: str, dtype: DType, size: int) -> None:
         if slot not in self.names:
             self.names[slot], self.dtypes[slot], self.sizes[slot] = name, dtype, size
-
-    def scratch(self, group: Group) -> list[tuple[tuple[int, ...], Any]]:
-        if group.kind != "loop":
-            return scratch_arrays(group)
-        extent = self.c.schedules[group.index].extent
-        return [((extent,), op.outs[0].dtype) for op in group.folds]
 
     def constant(self, name: str, value: np.ndarray[Any, Any]) -> None:
         exact = value.dtype.kind in "iub" or (value.dtype.kind == "f" and np.isfinite(value).all())
@@ -190,7 +207,7 @@ class _Ejector:
     def allocate(self) -> None:
         """Make results and temporaries; these don't share memory here, for the sake of reading."""
         for slot, name in self.names.items():
-            if name.startswith(("out_", "tmp_")):
+            if name.startswith(("out_", "tmp_")) and slot not in self.windows:
                 dtype = _dtype_text(self.dtypes[slot])
                 self.out.lines.append(f"{name} = np.empty({self.sizes[slot]}, {dtype})")
 
@@ -203,8 +220,100 @@ class _Ejector:
 
     # --- steps ---------------------------------------------------------------------------------
 
-    def kernel_step(self, k: int, code: StepCode, label: str) -> bool:
-        """Add a kernel's call; return whether it can fail."""
+    def line(self, text: str) -> None:
+        """Add a line where the steps are."""
+        self.out.lines.append(self.indent + text)
+
+    def heading(self, what: str) -> None:
+        """Add the comment above a step."""
+        self.line(f"# step {self.count}: {what}")
+        self.count += 1
+
+    def steps(self, codes: Sequence[Code], steps: Sequence[Step]) -> None:
+        """Add steps, given as their code and as what was built of it."""
+        for code, step in zip(codes, steps, strict=True):
+            self.step(code, step)
+        if not codes:
+            self.line("pass")
+
+    def step(self, code: Code, step: Step) -> None:
+        """Add one step."""
+        group = self.groups.get(code.eqn) if isinstance(code, Step) else None  # type: ignore[call-overload]
+        if isinstance(code, StepCode):
+            self.kernel_step(code, step.label)
+        elif isinstance(code, NestedCode):
+            if isinstance(step.kernel, Switch):
+                self.switch_step(code, step.kernel)
+            else:
+                assert isinstance(step.kernel, Loop)
+                self.loop_step(code, step.kernel)
+        elif isinstance(step.kernel, Copy):
+            self.copy_step(step.kernel)
+        elif group is not None and group.kind == "library":
+            self.product_step(group, step.label)
+        elif group is not None and isinstance(step.kernel, RowCode):
+            self.row_step(group, step)
+        else:
+            _refuse(step.label, code.eqn)
+
+    def block(self, head: str, codes: Sequence[Code], steps: Sequence[Step]) -> None:
+        """Add a statement with steps inside of it."""
+        self.line(head)
+        self.indent += "    "
+        self.steps(codes, steps)
+        self.indent = self.indent[:-4]
+
+    def loop_step(self, code: NestedCode, loop: Loop) -> None:
+        """Add a loop: names of windows move with the rounds, those of swaps change places."""
+        number = self.count
+        *test, body = code.bodies
+        self.heading(f"{code.label}, " + ("while it goes on" if test else f"{loop.trips} rounds"))
+        self.line("while True:" if test else f"for i_{number} in range({loop.trips}):")
+        self.indent += "    "
+        if test:
+            assert loop.test_slot is not None
+            self.steps(test[0], loop.test)
+            goes_on = self.slot(loop.test_slot, np.dtype(np.bool_), code.label)
+            self.line(f"if not {goes_on}[0]:")
+            self.line("    break")
+        for window in loop.windows:
+            self.window(window, f"i_{number}", code.label)
+        self.steps(body, loop.body)
+        for first, second in loop.swaps:
+            a, b = self.names[first], self.names[second]
+            self.line(f"{a}, {b} = {b}, {a}")
+        self.indent = self.indent[:-4]
+
+    def window(self, window: Window, round_: str, label: str) -> None:
+        """Let a name stand for the part of an array that a round looks at."""
+        dtype, size = self.dtypes[window.slot], self.sizes[window.slot]
+        start, stride = window.start // dtype.itemsize, window.stride // dtype.itemsize
+        base = self.slot(window.base, dtype, label)
+        moved = round_ if stride == 1 else f"{stride} * {round_}"
+        first = f"{start} + {moved}" if start else moved
+        self.line(f"{self.names[window.slot]} = {base}[{first} :][:{size}]")
+
+    def switch_step(self, code: NestedCode, switch: Switch) -> None:
+        """Add a branch."""
+        number, last = self.count, len(switch.branches) - 1
+        self.heading(code.label)
+        index = self.slot(switch.slot, np.dtype(f"i{switch.width}"), code.label)
+        self.line(f"branch_{number} = min(max(int({index}[0]), 0), {last})")
+        for k, (codes, steps) in enumerate(zip(code.bodies, switch.branches, strict=True)):
+            word = "if" if k == 0 else "elif"
+            head = f"{word} branch_{number} == {k}:" if k < last or not k else "else:"
+            self.block(head, codes, steps)
+
+    def copy_step(self, copy: Copy) -> None:
+        """Add a copy of one slot's memory to another's."""
+        dtype = self.dtypes[copy.source]
+        size = copy.nbytes // dtype.itemsize
+        target, source = (self.slot(s, dtype, "copy") for s in (copy.target, copy.source))
+        whole = self.sizes[copy.source] == size
+        self.line(f"{target}[:{size}] = {source}" + ("" if whole else f"[:{size}]"))
+
+    def kernel_step(self, code: StepCode, label: str) -> None:
+        """Add a kernel's call."""
         printer = EjectedKernel(code.kernel)
         text = printer.source("kernel")
         short = re.sub(r"\W+", "_", label)[:40].strip("_")
@@ -215,18 +324,18 @@ class _Ejector:
                 arguments.append(self.slot(word, stored_dtype(entry.buffer.dtype), label))
             elif entry.value is not None:
                 arguments.append(str(word))
-        self.out.lines.append(f"# step {k}: {label}")
+        self.heading(label)
         bounds, indent = f"0, {code.extent}", ""
         if 0 < code.grain < code.extent:
-            self.out.lines.append(f"for lo in range(0, {code.extent}, {code.grain}):")
+            self.line(f"for lo in range(0, {code.extent}, {code.grain}):")
             bounds, indent = f"lo, min(lo + {code.grain}, {code.extent})", "    "
         call = f"{name}({', '.join([bounds, *arguments])})"
         if printer.fails:
             call = f"_check({call}, error, {label!r})"
-        self.out.lines.append(indent + call)
-        return printer.fails
+            self.fails = True
+        self.line(indent + call)
 
-    def product_step(self, k: int, group: Group, label: str) -> None:
+    def product_step(self, group: Group, label: str) -> None:
         """Add a matrix product as `np.matmul` of the operands seen as batches of matrices."""
         (op,) = group.body
         product = product_of(op)
@@ -237,12 +346,10 @@ class _Ejector:
         a = self.operand(lhs, (*batch_a, *kept_a, *contracted_a), (batch, m, depth), label)
         b = self.operand(rhs, (*batch_b, *contracted_b, *kept_b), (batch, depth, n), label)
         target = self.slot(self.c.memory.slots[op.outs[0]], op.outs[0].dtype, label)
-        self.out.lines += [
-            f"# step {k}: {label}, by NumPy's BLAS",
-            f"{target}[:] = np.matmul({a}, {b}).reshape(-1)",
-        ]
+        self.heading(f"{label}, by NumPy's BLAS")
+        self.line(f"{target}[:] = np.matmul({a}, {b}).reshape(-1)")
 
-    def row_step(self, k: int, group: Group, step: Step) -> None:
+    def row_step(self, group: Group, step: Step) -> None:
         """Add a loop over rows as the NumPy function it is."""
         (op,) = group.body
         assert isinstance(step.kernel, RowCode)
@@ -251,10 +358,8 @@ class _Ejector:
         rows = f"{read}.reshape({step.extent}, {length})"
         dtype = op.reads[0].dtype if step.kernel.function == "sort" else np.dtype(np.int64)
         written = self.slot(target, dtype, step.label)
-        self.out.lines += [
-            f"# step {k}: {step.label}",
-            f"{written}[:] = np.{step.kernel.function}({rows}, axis=1).reshape(-1)",
-        ]
+        self.heading(step.label)
+        self.line(f"{written}[:] = np.{step.kernel.function}({rows}, axis=1).reshape(-1)")
 
     def operand(
         self, read: Read, order: Sequence[int], shape: tuple[int, int, int], label: str
@@ -280,13 +385,21 @@ class _Ejector:
             self.out.outputs.append(text)
 
 
+def _scratch(group: Group, schedules: dict[int, Schedule]) -> list[tuple[tuple[int, ...], Any]]:
+    """Return shape and dtype of the temporaries that a group wants for itself."""
+    if group.kind != "loop":
+        return scratch_arrays(group)
+    extent = schedules[group.index].extent
+    return [((extent,), op.outs[0].dtype) for op in group.folds]
+
+
 def _refuse(label: str, eqn: object) -> None:
     op = eqn if isinstance(eqn, Op) else None
     source = op.eqn.source if op is not None and op.eqn is not None else None
     where = f" at {source}" if source is not None else ""
     raise NotImplementedError(
         f"eject: {op.name if op is not None else label}{where} has no form in NumPy and Numba "
-        "alone.\nBecause: it calls LAPACK or Python, or repeats steps.\n"
+        "alone.\nBecause: it calls LAPACK or Python.\n"
         "Try: ejecting the parts before and after it."
     )
 
