@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -25,13 +25,14 @@ from functrace.compiler.plan import (
 )
 from functrace.compiler.runtime.lapack import call_step, routine_plan
 from functrace.compiler.runtime.numpy_rows import row_step
-from functrace.compiler.runtime.steps import HostCall, SlotView, Step
+from functrace.compiler.runtime.steps import HostCall, KernelCode, SlotView, Step
 from functrace.compiler.schedule import piece_of
 from functrace.core.lowering import Call, Elementwise, Nest, RowRoutine
 from functrace.ops.nests import for_each
 
 __all__ = [
     "KernelMaker",
+    "Printed",
     "StepCode",
     "host_step",
     "nest_kernel",
@@ -47,23 +48,45 @@ MOST_STATIC_STRIDE = 4
 
 
 @dataclass(eq=False, slots=True)
+class Printed:
+    """The text of a kernel, once somebody wanted it: steps with the same kernel share it."""
+
+    code: KernelCode | None = None
+
+
+@dataclass(eq=False, slots=True)
 class StepCode:
     """One step before it is built.
 
     Attributes:
         group: what it computes.
-        kernel: its IR.
         record: the integers the kernel reads.
         extent, grain: its outer range and how that is split.
         sites: which operation each check of the kernel belongs to.
+        slot_words: which words of the record are slots.
+        printed: its kernel as text.
+        made: its kernel, if it has been made for this step.
+        remake: makes the step again, kernel included.
     """
 
     group: Group
-    kernel: Kernel
     record: tuple[int, ...]
     extent: int = 1
     grain: int = 0
     sites: list[Op] = field(default_factory=list)
+    slot_words: frozenset[int] = frozenset()
+    printed: Printed = field(default_factory=Printed)
+    made: Kernel | None = None
+    remake: Callable[[], StepCode] | None = None
+
+    @property
+    def kernel(self) -> Kernel:
+        """Its kernel's IR."""
+        if self.made is None:
+            assert self.remake is not None
+            self.made = self.remake().made
+        assert self.made is not None
+        return self.made
 
 
 class KernelMaker:
@@ -75,6 +98,7 @@ class KernelMaker:
         self.b = KernelBuilder("kernel")
         self.sites: list[Op] = []
         self._values: dict[int, int] = {}
+        self._slot_words: list[int] = []
         self._buffers: dict[int, MemoryRef] = {}
         loads = {memory.slots[r.array] for part in group.parts for r in part.loads()}
         stores = {memory.slots[a] for a in group.stores}
@@ -91,6 +115,7 @@ class KernelMaker:
         ref = self._buffers.get(slot)
         if ref is None:
             self._values[self.b.record_length] = slot
+            self._slot_words.append(self.b.record_length)
             ref = self._buffers[slot] = self.b.buffer(dtype, access)
         return ref
 
@@ -144,7 +169,8 @@ class KernelMaker:
         kernel = b.finish()
         values = {**b.param_values, **self._values}
         record = tuple(values[i] for i in range(b.record_length))
-        return StepCode(self.group, kernel, record, extent, grain, self.sites)
+        slot_words = frozenset(self._slot_words)
+        return StepCode(self.group, record, extent, grain, self.sites, slot_words, made=kernel)
 
 
 def nest_kernel(group: Group, memory: Memory) -> StepCode:

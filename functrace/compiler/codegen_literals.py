@@ -14,7 +14,7 @@ from functrace.compiler.codegen import KernelMaker
 from functrace.compiler.ir.kernel import I32, Value
 from functrace.compiler.plan import Group, Number, Op
 
-__all__ = ["literals"]
+__all__ = ["bits_of", "data_of", "literals"]
 
 _OPERATIONS = frozenset(("add", "sub", "mul", "div", "select_n"))
 #: Numbers that are more than data to the optimiser.
@@ -24,21 +24,33 @@ _USUAL = frozenset((0.0, 0.5, 1.0, 2.0))
 def literals(maker: KernelMaker, group: Group) -> dict[Number, Value]:
     """Read the constants of a group that are data from the record, where the kernel begins."""
     found: dict[Number, Value] = {}
-    known: dict[tuple[str, bytes], Value] = {}
+    known: dict[tuple[str, int], Value] = {}
     for part in group.parts:
-        for op in part.ops:
-            for number in _data(op, op in part.epilogue or not part.space):
-                key = (number.dtype.char, number.value.tobytes())
-                if key not in known:
-                    known[key] = _read(maker, number)
-                found[number] = known[key]
+        for number in data_of(part):
+            key = (number.dtype.char, bits_of(number))
+            if key not in known:
+                known[key] = _read(maker, number)
+            found[number] = known[key]
     return found
+
+
+def data_of(part: Group) -> dict[Number, None]:
+    """Return the constants of a part that are data."""
+    numbers: dict[Number, None] = {}
+    for ops, once in ((part.body, False), (part.folds, False), (part.epilogue, True)):
+        for op in ops:
+            if op.name in _OPERATIONS:
+                numbers |= dict.fromkeys(_data(op, once or not part.space))
+    return numbers
+
+
+def bits_of(number: Number) -> int:
+    """Return the bits of a number of 4 or 8 bytes, as the record holds them."""
+    return int(number.value.view(np.int64 if number.dtype.char == "d" else np.int32))
 
 
 def _data(op: Op, once: bool) -> list[Number]:
     """Return the constants of an operation that are data; ``once``: it doesn't run all the time."""
-    if op.name not in _OPERATIONS:
-        return []
     numbers = [x for x in op.operands if isinstance(x, Number) and x.dtype.char in "fd"]
     # Dividing by a power of two is a multiplication, if the kernel knows the number.
     quick = op.name == "div" and not once
@@ -55,8 +67,7 @@ def _is_power_of_two(number: Number) -> bool:
 
 
 def _read(maker: KernelMaker, number: Number) -> Value:
-    b = maker.b
+    b, bits = maker.b, maker.number(bits_of(number))
     if number.dtype.char == "d":
-        return b.bitcast(maker.number(int(number.value.view(np.int64))), number.dtype)
-    bits = maker.number(int(number.value.view(np.int32)))
+        return b.bitcast(bits, number.dtype)
     return b.bitcast(b.cast(bits, I32), number.dtype)

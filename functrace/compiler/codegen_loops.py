@@ -5,15 +5,28 @@ from __future__ import annotations
 from functrace.compiler.codegen import StepCode
 from functrace.compiler.codegen_bundles import BundleMaker
 from functrace.compiler.plan import Group, Memory
-from functrace.compiler.schedule import (
-    Schedule,
-)
+from functrace.compiler.runtime.cache import templates
+from functrace.compiler.schedule import Schedule
+from functrace.compiler.templates import Description, Template
 
 __all__ = ["loop_kernels"]
 
 
 def loop_kernels(group: Group, plan: Schedule, memory: Memory) -> list[StepCode]:
     """Return the steps of a loop group: one, or two for a large fold."""
+    seen = Description(group, plan, memory)
+    known = None if seen.key is None else templates.get(seen.key)
+    if known is not None:
+        return [_filled_in(k, x, seen, group, plan, memory) for k, x in enumerate(known)]
+    codes = _made(group, plan, memory)
+    found = [Template.of(code, seen) for code in codes]
+    if seen.key is not None and None not in found:
+        templates.put(seen.key, found)
+    return codes
+
+
+def _made(group: Group, plan: Schedule, memory: Memory) -> list[StepCode]:
+    """Return the steps of a loop group, their kernels built."""
     if plan.style == "blocks":
         first, last = (BundleMaker(group, plan, memory) for _ in range(2))
         first.blocks()
@@ -28,3 +41,19 @@ def loop_kernels(group: Group, plan: Schedule, memory: Memory) -> list[StepCode]
     }
     styles[plan.style]()
     return [maker.finish(plan.extent, plan.grain)]
+
+
+def _filled_in(
+    k: int, template: Template, seen: Description, group: Group, plan: Schedule, memory: Memory
+) -> StepCode:
+    """Return step ``k`` of a loop group by its template."""
+    ops = group.ops if template.sites else []
+    return StepCode(
+        group,
+        template.record(seen),
+        plan.extent if k == 0 else 1,
+        plan.grain if k == 0 else 0,
+        [ops[site] for site in template.sites],
+        printed=template.printed,
+        remake=lambda: _made(group, plan, memory)[k],
+    )

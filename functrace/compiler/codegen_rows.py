@@ -15,15 +15,21 @@ from functrace.compiler.codegen_maps import MOST_LOCAL
 from functrace.compiler.codegen_points import FEW, LIGHT, Point
 from functrace.compiler.ir.builder import Index, MemoryRef
 from functrace.compiler.ir.kernel import I64, Value
-from functrace.compiler.schedule import Key, read_key, store_key
+from functrace.compiler.schedule import Key, Schedule, read_key, store_key
 from functrace.core.lowering import Indexed
 
-__all__ = ["RowMaker"]
+__all__ = ["RowMaker", "rows_of_block"]
 
 #: Rows up to this length are worked on in blocks, and up to the second made one line of.
 _SHORT, _FLAT = 512, 64
 #: About how many elements a block has, and the most rows.
 _BLOCK, MOST_ROWS = 1024, 128
+
+
+def rows_of_block(plan: Schedule) -> int:
+    """Return how many rows are worked on at a time."""
+    row = plan.loops[-1].extent if plan.loops else 1
+    return min(MOST_ROWS, max(8, _BLOCK // max(row, 1)))
 
 
 class RowMaker(FoldMaker):
@@ -52,8 +58,7 @@ class RowMaker(FoldMaker):
 
     def blocks_of_rows(self, level: int, at: Point) -> None:
         """Emit the loop over blocks of the innermost kept loop."""
-        b, n = self.b, self.plan.loops[-1].extent
-        size = self.number(min(MOST_ROWS, max(8, _BLOCK // max(n, 1))))
+        b, size = self.b, self.number(rows_of_block(self.plan))
         lo, hi = self.outer_range() if level == 0 else (0, self.trips(level))
         first, stop = b._index(lo), b._index(hi)
         blocks = b.index_div(b.sub(b.add(b.sub(stop, first), size), b.const(1, I64)), size)

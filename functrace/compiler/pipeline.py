@@ -126,8 +126,9 @@ def _codegen(c: Compilation) -> None:
 
 def _is_deep(code: StepCode) -> bool:
     """Whether a kernel that is a loop needs more of the stack than a thread may have left."""
-    nbytes = sum(local.length * local.dtype.itemsize for local in code.kernel.locals)
-    return code.group.kind == "sequence" and nbytes > MOST_STACK
+    if code.group.kind != "sequence":
+        return False
+    return sum(x.length * x.dtype.itemsize for x in code.kernel.locals) > MOST_STACK
 
 
 def _build(c: Compilation) -> None:
@@ -165,10 +166,15 @@ def _step(code: Code, backend: str) -> Step:
         return code
     if isinstance(code, NestedCode):
         return nested_step(code, lambda inner: _step(inner, backend))
-    text = kernel_module(code.kernel) if backend == "llvm" else ""
+    kernel = _printed(code) if backend == "llvm" else KernelCode("")
     label = "+".join(dict.fromkeys(op.name for op in code.group.ops))
-    kernel = KernelCode(text)
     return Step(kernel, code.record, code.extent, code.grain, code, label)
+
+
+def _printed(code: StepCode) -> KernelCode:
+    if code.printed.code is None:
+        code.printed.code = KernelCode(kernel_module(code.kernel))
+    return code.printed.code
 
 
 def _source_functions(c: Compilation) -> dict[object, StepFunction]:
@@ -223,6 +229,16 @@ def _check_kernels(c: Compilation) -> None:
     for code in all_codes(c.codes):
         if isinstance(code, StepCode):
             check_kernel(code.kernel)
+            if code.remake is not None:
+                _check_template(code, code.remake())
+
+
+def _check_template(code: StepCode, made: StepCode) -> None:
+    """Check that a step by a template is what it would have been without one."""
+    assert kernel_module(made.kernel) == _printed(code).text, f"another kernel:\n{code.group}"
+    for name in ("record", "extent", "grain", "sites"):
+        got, want = getattr(code, name), getattr(made, name)
+        assert got == want, f"{name} {got} instead of {want} of\n{code.group}"
 
 
 def _nothing(c: Compilation) -> None:

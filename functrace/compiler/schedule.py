@@ -91,7 +91,7 @@ class Schedule:
 Key = tuple[object, ...]
 
 
-def read_key(read: Read, space: tuple[int, ...]) -> Key:
+def read_key(read: Read, space: tuple[int, ...]) -> tuple[Array, tuple[int, ...], int]:
     """Return the key of a read at the points of a space."""
     return (read.array, space_strides(read, space), read.offset)
 

@@ -9,6 +9,8 @@ and the caller takes the general path.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from functrace import tree
@@ -177,8 +179,14 @@ def make_fast_call(
         f"    {call_and_build}\n"
     )
     namespace = dict(writer.values)
-    exec(compile(source, "<functrace fast call>", "exec"), namespace)
+    exec(_code(source), namespace)
     return namespace["fast_call"]  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=256)
+def _code(source: str) -> CodeType:
+    """Return the code of a fast path; those for other shapes read the same."""
+    return compile(source, "<functrace fast call>", "exec")
 
 
 def _donation_lines(writer: _Writer, donations: Sequence[tuple[int, int]]) -> list[str]:

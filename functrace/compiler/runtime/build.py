@@ -27,7 +27,13 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.runtime.cache import CacheInfo, DiskCache, MemoryCache, default_directory
+from functrace.compiler.runtime.cache import (
+    CacheInfo,
+    DiskCache,
+    MemoryCache,
+    default_directory,
+    templates,
+)
 from functrace.compiler.runtime.elf import LinkError, link
 from functrace.compiler.runtime.image import Image, MappedCode, supported
 
@@ -224,6 +230,7 @@ def clear_caches(disk: bool = False) -> None:
     Args:
         disk: also remove the kernels kept on disk for this and other processes.
     """
+    templates.clear()
     with _lock:
         _memory.clear()
         _alive.clear()

@@ -16,11 +16,11 @@ import time
 import warnings
 from collections import OrderedDict
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from functrace.config import config
 
-__all__ = ["CacheInfo", "DiskCache", "MemoryCache", "default_directory"]
+__all__ = ["CacheInfo", "DiskCache", "MemoryCache", "default_directory", "templates"]
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -104,6 +104,10 @@ class MemoryCache(Generic[K, T]):
         with self._lock:
             values, self._values = self._values, OrderedDict()
         values.clear()
+
+
+templates: MemoryCache[Any, Any] = MemoryCache(1024)
+"""What ``compiler.templates`` knows of groups that have been compiled, by their descriptions."""
 
 
 def default_directory() -> Path:
