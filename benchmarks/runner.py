@@ -2,9 +2,10 @@
 
 The rules: each child is warm before it is timed; samples alternate between the children, in an
 order that turns each round, so that a slow spell of the machine hits all of them, and only one
-child works at a time; a sample repeats the call until it is long enough for the clock; what is
-compared are medians, what is reported are their ratios. A result that differs from the float64
-reference by more than the case's tolerance is an error, and its time isn't reported.
+child works at a time, with all its threads (the next waits until they rest); a sample repeats the
+call until it is long enough for the clock; what is compared are medians, what is reported are their
+ratios. A result that differs from the float64 reference by more than the case's tolerance is an
+error, and its time isn't reported.
 """
 
 from __future__ import annotations

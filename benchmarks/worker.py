@@ -17,6 +17,8 @@ from benchmarks.case import Case, cast
 from benchmarks.libraries import LIBRARIES, Library, map_leaves
 
 WARM = 0.05  # seconds of calls before a case is timed
+REST, RESTED = 0.005, 0.1  # seconds at a time, and how much of them idle threads may work
+LONGEST_REST = 0.5
 
 
 def find(group: str, name: str) -> Case:
@@ -108,6 +110,19 @@ class Job:
         return times[best]
 
 
+def rest() -> None:
+    """Wait until this process's threads are idle, so that who comes next has all CPUs.
+
+    OpenBLAS's and OpenMP's threads look for more work for up to 0.1 s before they sleep.
+    """
+    until = time.perf_counter() + LONGEST_REST
+    while (start := time.perf_counter()) < until:
+        worked = time.process_time()
+        time.sleep(REST)
+        if time.process_time() - worked < RESTED * (time.perf_counter() - start):
+            return
+
+
 class Worker:
     """What the parent may ask for; each method is a message."""
 
@@ -133,11 +148,17 @@ class Worker:
 
     def calibrate(self) -> float:
         assert self.job is not None
-        return self.job.calibrate()
+        once = self.job.calibrate()
+        rest()
+        return once
 
     def sample(self, repeats: int) -> float:
+        """Seconds a call; the first call, which wakes threads and fills caches, isn't counted."""
         assert self.job is not None
-        return self.job.sample(repeats)
+        self.job.sample(1)
+        taken = self.job.sample(repeats)
+        rest()
+        return taken
 
 
 def serve(name: str, pipe: Connection, folder: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from functrace.compiler.in_place import may_overwrite, only_pointwise
+from functrace.compiler.library import library_scratch
 from functrace.compiler.loop_memory import Arena, LoopPlan, place_loop
 from functrace.compiler.plan import Array, ArrayProgram, Body, Group, Memory, Op
 from functrace.compiler.runtime.lapack import routine_plan
@@ -190,9 +191,11 @@ def _reads(group: Group, array: Array) -> bool:
 
 
 def scratch_arrays(group: Group) -> list[tuple[tuple[int, ...], Any]]:
-    """Return shape and dtype of the temporaries that a nest wants for itself."""
+    """Return shape and dtype of the temporaries that a nest or a product wants for itself."""
     (op,) = group.body
     rule = op.lowering
+    if group.kind == "library":
+        return library_scratch(op)
     if isinstance(rule, Routines):
         return list(routine_plan(op)[0])
     if not isinstance(rule, Nest) or rule.scratch is None:

@@ -13,7 +13,7 @@ from functrace.compiler.codegen import (
     update_kernel,
 )
 from functrace.compiler.codegen_loops import loop_kernels
-from functrace.compiler.library import library_step
+from functrace.compiler.library import library_steps
 from functrace.compiler.loop_memory import LoopPlan
 from functrace.compiler.plan import Body, Group, Memory, Op
 from functrace.compiler.runtime.steps import Copy, Loop, Step, Switch
@@ -54,7 +54,7 @@ def step_codes(groups: list[Group], schedules: dict[int, Schedule], memory: Memo
         if group.kind == "loop":
             codes += loop_kernels(group, schedules[group.index], memory)
         elif group.kind == "library":
-            codes.append(library_step(group, memory))
+            codes += library_steps(group, memory)
         elif group.kind == "host":
             codes.append(host_step(group, memory))
         elif group.kind == "sequence":

@@ -33,9 +33,9 @@ _BLAS = ("gemm", "gemv", "trsm")
 _LAPACK = ("potrf", "getrf", "geqrf", "gesdd")
 #: Routines whose names say whether they are for real or for complex matrices.
 _LAPACK_REAL, _LAPACK_COMPLEX = ("orgqr", "syevd"), ("ungqr", "heevd")
-#: A product is split from this many multiplications on; each block costs a few percent, so the
-#: number of blocks grows slowly: 2 for 256**3, 4 for 1024**3, 16 from 1626**3 on.
-_SPLIT_MATRIX, _MATRIX_SHIFT = 1 << 23, 28
+#: A product is split into two, four, eight and sixteen blocks from so many multiplications on
+#: (203**3, 645**3, 2048**3, 4096**3); few, because each block packs its rows and columns again.
+_SPLIT_MATRIX = (1 << 23, 1 << 28, 1 << 33, 1 << 36)
 _SPLIT_VECTOR, _VECTOR_SHIFT = 1 << 19, 18
 _MOST_BLOCKS = 16
 _BLOCK_STEP = 16
@@ -128,17 +128,17 @@ def _matrix(
     letter: str, sizes: tuple[int, int, int], a: Operand, b: Operand, c: Operand, add: bool
 ) -> tuple[str, tuple[int, ...], int]:
     m, n, k = sizes
-    by_rows = m >= n
-    block, blocks = _split(max(m, n), m * n * k, _SPLIT_MATRIX, _MATRIX_SHIFT)
+    rows, row_blocks, cols, col_blocks = _grid(m, n, m * n * k)
+    blocks = row_blocks * col_blocks
     lda = max(a.stride, 1, m if a.transposed else k)
     ldb = max(b.stride, 1, k if b.transposed else n)
     ldc = max(c.stride, 1, n)
-    flags = a.transposed | b.transposed << 1 | add << 2 | by_rows << 3
+    flags = a.transposed | b.transposed << 1 | add << 2
     record = (
         *(a.slot, a.offset, a.batch_stride, lda),
         *(b.slot, b.offset, b.batch_stride, ldb),
         *(c.slot, c.offset, c.batch_stride, ldc),
-        *(m, n, k, flags, block, blocks),
+        *(m, n, k, flags, rows, cols, col_blocks, blocks),
     )
     return MATRIX, record, blocks
 
@@ -155,7 +155,7 @@ def _vector(
         matrix, vector, rows, transposed = b, a, n, not b.transposed
         step_in = max(a.stride, 1) if a.transposed else 1
         step_out = 1
-    block, blocks = _split(rows, rows * k, _SPLIT_VECTOR, _VECTOR_SHIFT)
+    block, blocks = _split(rows, rows * k)
     record = (
         *(matrix.slot, matrix.offset, matrix.batch_stride),
         max(matrix.stride, 1, rows if transposed else k),
@@ -166,13 +166,32 @@ def _vector(
     return VECTOR, record, blocks
 
 
-def _split(extent: int, work: int, least: int, shift: int) -> tuple[int, int]:
-    """Return the size and number of blocks: functions of the product's sizes, nothing else."""
-    if work < least or extent < 2 * _BLOCK_STEP:
+def _grid(m: int, n: int, work: int) -> tuple[int, int, int, int]:
+    """Return the rows of a block and how many blocks they make; the columns likewise.
+
+    They depend on the product's sizes, and on nothing else.
+    """
+    blocks = 1 << sum(work >= least for least in _SPLIT_MATRIX)
+    # Rows are packed once for each block of columns, columns once for each block of rows.
+    by_rows = min(
+        (1 << i for i in range(blocks.bit_length())), key=lambda r: blocks // r * m + r * n
+    )
+    rows, cols = _block(m, by_rows), _block(n, blocks // by_rows)
+    return rows, max(1, -(-m // rows)), cols, max(1, -(-n // cols))
+
+
+def _split(extent: int, work: int) -> tuple[int, int]:
+    """Return the size and number of blocks of a vector's products."""
+    if work < _SPLIT_VECTOR:
         return max(extent, 1), 1
-    blocks = max(2, min(_MOST_BLOCKS, work >> shift))
-    block = -(-extent // (blocks * _BLOCK_STEP)) * _BLOCK_STEP
+    block = _block(extent, max(2, min(_MOST_BLOCKS, work >> _VECTOR_SHIFT)))
     return block, -(-extent // block)
+
+
+def _block(extent: int, blocks: int) -> int:
+    if blocks == 1 or extent < 2 * _BLOCK_STEP:
+        return max(extent, 1)
+    return -(-extent // (blocks * _BLOCK_STEP)) * _BLOCK_STEP
 
 
 @lru_cache(maxsize=16)

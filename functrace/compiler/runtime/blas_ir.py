@@ -1,7 +1,8 @@
 """The step functions that call BLAS, as LLVM text.
 
-The outer range counts blocks: member ``t // blocks`` of the batch, block ``t % blocks`` of its m or
-n. BLAS is column-major, so a row-major ``c = a @ b`` is asked for as ``c.T = b.T @ a.T``.
+The outer range counts blocks: member ``t // blocks`` of the batch, block ``t % blocks`` of its
+result: rows and columns of a matrix, or pieces of a vector. BLAS is column-major, so a row-major
+``c = a @ b`` is asked for as ``c.T = b.T @ a.T``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ MATRIX, VECTOR = "gemm", "gemv"
 
 _TYPES = {"s": ("float", 1), "d": ("double", 1), "c": ("float", 2), "z": ("double", 2)}
 #: What the positions of each record hold, in order.
-_MATRIX_RECORD = "sa oa ba lda sb ob bb ldb sc oc bc ldc m n k flags block blocks"
+_MATRIX_RECORD = "sa oa ba lda sb ob bb ldb sc oc bc ldc m n k flags rows cols col_blocks blocks"
 _VECTOR_RECORD = "sa oa ba lda sb ob bb ldb sc oc bc ldc m k flags block blocks"
 
 _HEAD = """
@@ -45,19 +46,17 @@ loop:
   %t = phi i64 [%lo, %entry], [%t1, %next]
   %member = sdiv i64 %t, %blocks
   %piece = srem i64 %t, %blocks
-  %first = mul i64 %piece, %block
 """
 
 _MATRIX_BODY = """
-  %rows64 = and i64 %flags, 8
-  %rows = icmp ne i64 %rows64, 0
-  %whole = select i1 %rows, i64 %m, i64 %n
-  %left = sub i64 %whole, %first
-  %size = call i64 @llvm.smin.i64(i64 %left, i64 %block)
-  %i = select i1 %rows, i64 %first, i64 0
-  %j = select i1 %rows, i64 0, i64 %first
-  %mm = select i1 %rows, i64 %size, i64 %m
-  %nn = select i1 %rows, i64 %n, i64 %size
+  %row = sdiv i64 %piece, %col_blocks
+  %col = srem i64 %piece, %col_blocks
+  %i = mul i64 %row, %rows
+  %j = mul i64 %col, %cols
+  %below = sub i64 %m, %i
+  %beside = sub i64 %n, %j
+  %mm = call i64 @llvm.smin.i64(i64 %below, i64 %rows)
+  %nn = call i64 @llvm.smin.i64(i64 %beside, i64 %cols)
   %sia = select i1 %ta, i64 1, i64 %lda
   %sjb = select i1 %tb, i64 %ldb, i64 1
   %a1 = mul i64 %i, %sia
@@ -73,6 +72,7 @@ $STORES
 """
 
 _VECTOR_BODY = """
+  %first = mul i64 %piece, %block
   %left = sub i64 %m, %first
   %mm = call i64 @llvm.smin.i64(i64 %left, i64 %block)
   %sia = select i1 %ta, i64 1, i64 %lda
