@@ -78,7 +78,109 @@ def test_policies_decide_what_is_kept() -> None:
     assert kept(policies.save_any_names_but_these("hidden")) == []
     assert "output of exp" in kept(policies.everything_saveable)
     assert "named 'hidden'" not in kept(policies.save_anything_except_these_names("hidden"))
-    assert len(kept(POLICIES[-1])) == 2
+    # Of what both keep the tangent takes tanh's value, which its derivative is a function of.
+    assert kept(POLICIES[-1]) == ["named 'hidden'"]
+
+
+# --- loops -------------------------------------------------------------------------------------
+
+XS = RNG.normal(size=(6, 4)) * 0.3
+
+
+def recurrent(w: Any, xs: Any) -> Any:
+    def step(h: Any, x: Any) -> Any:
+        hidden = checkpoint_name(np.tanh(w @ h + x), "hidden")
+        return ft.jit(lambda h: np.sin(checkpoint_name(h, "inside")) * 1.5)(hidden), np.sum(h)
+
+    h, ys = lax.scan(step, xs[0], xs)
+    return np.sum(h) + np.sum(ys**2)
+
+
+def in_reverse(w: Any, xs: Any) -> Any:
+    def step(h: Any, x: Any) -> Any:
+        return np.exp(checkpoint_name(w @ h, "hidden") * 0.1) * x, h[:2]
+
+    h, ys = lax.scan(step, xs[0], xs, reverse=True)
+    return np.sum(h) + np.sum(ys**2)
+
+
+def loops_in_loops(w: Any, xs: Any) -> Any:
+    def inner(i: Any, h: Any) -> Any:
+        return checkpoint_name(np.sin(w @ h), "hidden") + fnp.take(xs, i, axis=0)
+
+    def step(h: Any, x: Any) -> Any:
+        return np.tanh(lax.fori_loop(0, 3, inner, h) * x), np.sum(w @ h)
+
+    h, ys = lax.scan(step, xs[0], xs)
+    return np.sum(h) + np.sum(np.exp(ys * 0.1))
+
+
+def branching(w: Any, xs: Any) -> Any:
+    def step(h: Any, x: Any) -> Any:
+        h = checkpoint_name(w @ h, "hidden")
+        return lax.cond(np.sum(h) > 0, np.sin, lambda h: h * x, h), None
+
+    return np.sum(lax.scan(step, xs[0], xs)[0])
+
+
+LOOPS = [recurrent, in_reverse, loops_in_loops, branching]
+every_loop = pytest.mark.parametrize("fun", LOOPS, ids=lambda f: f.__name__)
+
+
+@every_loop
+@every_policy
+def test_derivatives_of_loops_are_the_plain_ones(fun: Any, policy: Any) -> None:
+    kept_fun = ft.checkpoint(fun, policy=policy)
+    with ft.config.override(checks=True):
+        with ft.disable_jit():
+            wanted = ft.grad(fun, (0, 1))(W, XS)
+        for grad in (ft.grad(kept_fun, (0, 1)), ft.jit(ft.grad(kept_fun, (0, 1)))):
+            for got, value in zip(grad(W, XS), wanted):
+                np.testing.assert_allclose(got, value, rtol=1e-10, atol=1e-12)
+        out, tangent = ft.jvp(kept_fun, (W, XS), (W, XS))
+        np.testing.assert_allclose(out, fun(W, XS), rtol=1e-12)
+        rate = sum(np.sum(g * v) for g, v in zip(wanted, (W, XS)))
+        np.testing.assert_allclose(tangent, rate, rtol=1e-10)
+        twice = ft.jvp(ft.grad(fun), (W, XS), (W, XS))[1]
+        np.testing.assert_allclose(ft.jvp(ft.grad(kept_fun), (W, XS), (W, XS))[1], twice, rtol=1e-9)
+        lanes = ft.vmap(ft.grad(kept_fun), in_axes=(None, 0))(W, np.stack([XS, XS]))
+        np.testing.assert_allclose(lanes, [wanted[0]] * 2, rtol=1e-10, atol=1e-12)
+
+
+def stacks(fun: Any, policy: Any) -> list[str]:
+    found = saved_residuals(ft.checkpoint(fun, policy=policy), W, XS)
+    texts = [f"{aval} {text.split(' from ')[0]}" for aval, text in found]
+    return sorted(text for text in texts if "argument" not in text)
+
+
+def test_policies_decide_what_loops_keep_of_each_step() -> None:
+    assert stacks(recurrent, None) == stacks(recurrent, policies.nothing_saveable) == []
+    assert stacks(recurrent, policies.dots_saveable) == ["f64[6,4] output of dot_general"]
+    names = policies.save_only_these_names("hidden")
+    assert stacks(recurrent, names) == ["f64[6,4] named 'hidden'"]
+    assert stacks(recurrent, policies.save_only_these_names("inside")) == [
+        "f64[6,4] named 'inside'"
+    ]
+    assert stacks(recurrent, policies.save_only_these_names("other")) == []
+    assert "f64[6,4] carry of scan" in stacks(recurrent, policies.everything_saveable)
+    assert stacks(in_reverse, names) == ["f64[6,4] named 'hidden'"]
+    assert stacks(loops_in_loops, names) == ["f64[6,3,4] named 'hidden'"]
+    assert stacks(loops_in_loops, policies.dots_saveable) == [
+        "f64[6,3,4] output of dot_general",
+        "f64[6,4] output of dot_general",
+    ]
+
+
+def test_a_product_that_is_kept_is_not_computed_again() -> None:
+    def products(policy: Any) -> int:
+        f = ft.checkpoint(recurrent, policy=policy)
+        text = str(ft.make_jaxpr(ft.grad(f, (0, 1)))(W, XS))
+        return text.count("dot_general[")
+
+    # One forward and two backward; one more where it is computed again.
+    assert products(policies.dots_saveable) == products(policies.everything_saveable) == 3
+    assert products(policies.save_only_these_names("hidden")) == 3
+    assert products(None) == products(policies.save_only_these_names("other")) == 4
 
 
 def test_saved_residuals_name_lines_and_arguments(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from functrace.control.rules.checkpoint_policies import name_p
 from functrace.core.arguments import flat_values, require_callable
 from functrace.core.aval import ShapedArray, typeof
 from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal
-from functrace.core.lowering import Nested
+from functrace.core.lowering import Nested, Scan
 from functrace.dtypes import is_inexact
 from functrace.interpreters.linearize import linearize_jaxpr
 from functrace.interpreters.staging import stage
@@ -88,10 +88,22 @@ def _of_equation(eqn: JaxprEqn, index: int) -> str:
     if isinstance(lowering, Nested):
         inner = eqn.params[lowering.jaxpr].jaxpr
         return _origin(inner, inner.outvars[index], [""] * len(inner.invars))
+    if isinstance(lowering, Scan) and index >= eqn.params["num_carry"]:
+        return f"{_of_step(eqn, index)}, of each step"
     place = f" from {eqn.source}" if eqn.source is not None else ""
     if eqn.primitive is name_p:
         return f"named {eqn.params['name']!r}{place}"
     return f"output of {eqn.primitive}{place}"
+
+
+def _of_step(eqn: JaxprEqn, index: int) -> str:
+    """Say what a loop stacks."""
+    body = eqn.params["jaxpr"].jaxpr
+    atom = body.outvars[index]
+    first = eqn.params["num_consts"]
+    if atom in body.invars[first : first + eqn.params["num_carry"]]:
+        return f"carry of {eqn.primitive}" + (f" from {eqn.source}" if eqn.source else "")
+    return _origin(body, atom, [""] * len(body.invars))
 
 
 @api_boundary

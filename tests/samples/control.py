@@ -20,6 +20,11 @@ def _name(rng: Rng, dtype: DType) -> Iterator[Sample]:
         yield Sample((normal(rng, dtype, shape),), {"name": "hidden"})
 
 
+@samples("saved", dtypes="bifc", reference=lambda x, site: x)
+def _saved(rng: Rng, dtype: DType) -> Iterator[Sample]:
+    yield Sample((normal(rng, dtype, (2, 3)),), {"site": 0})
+
+
 @samples("optimization_barrier", dtypes="bifc", reference=lambda *xs: xs)
 def _barrier(rng: Rng, dtype: DType) -> Iterator[Sample]:
     yield Sample((normal(rng, dtype, (3,)),))

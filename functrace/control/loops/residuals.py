@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from functrace import compiler
 from functrace.control.loops.jaxpr_surgery import substituted
 from functrace.control.loops.minimum_cut import ALWAYS, Graph
+from functrace.control.rules.checkpoint_marks import kept_values
 from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Var
 from functrace.core.lowering import Elementwise, Indexed, View
 from functrace.interpreters.dce import has_effects
@@ -120,8 +121,9 @@ def _computed_again(
         free: what it may have without storing anything.
     """
     makers = {eqn.outvars[0]: eqn for eqn in eqns if _work(eqn) is not None}
-    # What can't be made again is stored in any case, and then it is there for others.
-    given = {*free, *(v for v in residuals if v not in makers)}
+    # What can't be made again is stored in any case, and then it is there for others; what a
+    # checkpoint policy keeps is there too.
+    given = {*free, *kept_values(eqns), *(v for v in residuals if v not in makers)}
     graph = Graph()
     waiting = [v for v in dict.fromkeys(residuals) if v not in given]
     for v in waiting:
