@@ -50,20 +50,23 @@ def peak(lib: Any, group: str, name: str, size: int) -> dict[str, int]:
 
 
 def jits(lib: Any, count: int) -> dict[str, int]:
-    """What ``count`` different functions leave behind, each compiled, called and dropped."""
+    """What ``count`` different functions leave behind, each compiled, called and dropped.
+
+    No two are of the same operations: none can use the machine code of another.
+    """
     x = lib.put(LIBRARIES["numpy"]().xp.arange(64.0))
 
     def one(i: int) -> None:
         def f(x: Any) -> Any:
-            y = lib.xp.sin(x * (i + 0.5)) + i
-            for _ in range(i % 7):
-                y = y * x + lib.xp.exp(-y)
+            y = lib.xp.sqrt(x)
+            for k in range(12):
+                y = y * x + 0.5 if i >> k & 1 else lib.xp.maximum(x, y) / 3.0
             return lib.xp.sum(y) if i % 2 else y
 
         lib.wait(lib.jit(f)(x))
 
     for i in range(20):
-        one(-i)
+        one(-1 - i)
     gc.collect()
     before = status("VmRSS")
     for i in range(count):

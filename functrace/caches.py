@@ -19,7 +19,7 @@ def cache_info() -> CacheInfo:
     Example:
         >>> from functrace import cache_info
         >>> cache_info().limit
-        4096
+        512
     """
     return build.cache_info()
 

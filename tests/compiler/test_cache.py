@@ -432,3 +432,18 @@ def test_identical_kernels_are_compiled_once_in_a_program_and_across(directory: 
     assert counts[0] == counts[1]
     _training_step(0.1, 6)(*_arguments(64, 6))
     assert cache_info().compiled == counts[1]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's /proc")
+def test_compiling_leaves_nothing_behind(directory: Path) -> None:
+    def compile_some(first: int) -> None:
+        for k in range(first, first + 40):
+            build_module._compile(unary(f"%y = fmul double %x, {k}.0"))
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    compile_some(1)
+    before = resident()
+    compile_some(100)
+    assert resident() - before < 40 * 20_000  # llvmlite's pass managers alone would be 2 MiB

@@ -106,7 +106,7 @@ class MemoryCache(Generic[K, T]):
         values.clear()
 
 
-templates: MemoryCache[Any, Any] = MemoryCache(1024)
+templates: MemoryCache[Any, Any] = MemoryCache(512)
 """What ``compiler.templates`` knows of groups that have been compiled, by their descriptions."""
 
 
