@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from functrace.compiler.codegen import op_cost
-from functrace.compiler.codegen_maps import MapMaker
 from functrace.compiler.codegen_points import BLOCK, FEW, LIGHT, Point, plus
+from functrace.compiler.codegen_tiles import TileMaker
 from functrace.compiler.ir.builder import Index, MemoryRef
 from functrace.compiler.ir.kernel import I64, Value
 from functrace.compiler.ir.lanes import lane_fold, vector_fold
@@ -21,7 +21,7 @@ __all__ = ["FoldMaker"]
 _TINY_LINE, _LONG_LINE = 8, 1024
 
 
-class FoldMaker(MapMaker):
+class FoldMaker(TileMaker):
     """Emits folds, and groups of several phases."""
 
     lines: dict[Key, MemoryRef]

@@ -19,10 +19,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from functrace.compiler.copies import is_copy
+from functrace.compiler.ir.kernel import TURNED
 from functrace.compiler.plan import Array, Group, Read, contiguous_strides
 from functrace.core.lowering import Indexed
 
-__all__ = ["TINY", "Access", "Loop", "Schedule", "check_schedule", "schedule"]
+__all__ = ["TILE", "TILE_WIDTH", "TINY", "Access", "Loop", "Schedule", "check_schedule", "schedule"]
 
 #: Programs of at most this many scalar operations get kernels without SIMD code.
 TINY = 4096
@@ -31,11 +33,13 @@ TINY = 4096
 STATIC_EXTENT = 4
 #: How many columns are accumulated at once.
 COLUMNS = 512
-#: The side of a tile, and the extents from which tiles are worth it: of the innermost loop, and
+#: A tile's rows and columns: more rows would be more pages and lines of memory at a time than
+#: caches keep track of. And the extents from which tiles are worth it: of the innermost loop, and
 #: of the one that it crosses.
-TILE, _TILED, _CROSSED = 32, 96, 5
-#: Maps of fewer points stay in the cache whichever way they go.
-_TILED_POINTS = 1 << 14
+TILE, TILE_WIDTH, _TILED, _CROSSED = 16, 64, 96, 5
+#: Maps of fewer points stay in the cache whichever way they go; mere copies gain from few points
+#: on, if so much of the blocks they are turned in is filled.
+_TILED_POINTS, _COPIED_POINTS, _FILLED = 1 << 14, 512, 0.65
 #: Folds of more elements than this are worth a register of partial results.
 _BUNDLED = 16
 #: A large fold to one result is cut in pieces of about this many elements.
@@ -118,7 +122,8 @@ def schedule(group: Group, cost: int, tiny: bool = False) -> Schedule:
     touched = {key: access for part in group.parts for key, access in _touched(part)}
     collapsed = _loops(group, list(touched.values()))
     bundle = _bundle(group, collapsed)
-    loops, style = _ordered([x for x in collapsed if x not in bundle], touched, bool(group.axes))
+    unbundled = [x for x in collapsed if x not in bundle]
+    loops, style = _ordered(unbundled, touched, bool(group.axes), all(map(is_copy, group.ops)))
     loops = (*loops, *bundle)
     accesses = {
         key: Access(a.array, tuple(a.strides[x.axes[-1]] for x in loops), a.offset)
@@ -206,7 +211,7 @@ def _bundle(group: Group, loops: list[Loop]) -> list[Loop]:
 
 
 def _ordered(
-    loops: list[Loop], touched: dict[Key, Access], folds: bool
+    loops: list[Loop], touched: dict[Key, Access], folds: bool, copies: bool
 ) -> tuple[tuple[Loop, ...], str]:
     """Choose the innermost loop, and with it the style."""
     if not loops:
@@ -233,9 +238,11 @@ def _ordered(
     inner = max(reversed(loops), key=unit_strides)
     rest = [x for x in loops if x is not inner]
     if not folds:
-        large = math.prod(x.extent for x in loops) > _TILED_POINTS
+        points = math.prod(x.extent for x in loops)
         crossing = [
-            x for x in rest if large and inner.extent >= _TILED and _crosses(x, inner, touched)
+            x
+            for x in rest
+            if _crosses(x, inner, touched) and _worth_tiles(x, inner, points, copies)
         ]
         if crossing:
             most = max(crossing, key=lambda x: x.extent)
@@ -266,6 +273,14 @@ def _crosses(loop: Loop, inner: Loop, touched: dict[Key, Access]) -> bool:
     )
 
 
+def _worth_tiles(loop: Loop, inner: Loop, points: int, copies: bool) -> bool:
+    if points > _TILED_POINTS and inner.extent >= _TILED:
+        return True
+    blocks = (-(-x.extent // TURNED) for x in (loop, inner))
+    filled = loop.extent * inner.extent / (TURNED**2 * math.prod(blocks))
+    return copies and points > _COPIED_POINTS and filled >= _FILLED
+
+
 def _outer(loops: Sequence[Loop], style: str) -> tuple[int, int]:
     """Return the outer range's extent, and the points that one step of it stands for."""
     total = math.prod(x.extent for x in loops)
@@ -275,7 +290,8 @@ def _outer(loops: Sequence[Loop], style: str) -> tuple[int, int]:
     if style == "columns" and (len(loops) == 1 or loops[1].reduced):
         first = -(-first // COLUMNS)
     if style == "tiles" and len(loops) == 2:
-        first = -(-loops[narrow(loops)].extent // TILE)
+        second = narrow(loops)
+        first = -(-loops[second].extent // (TILE_WIDTH if second else TILE))
     return first, total // max(first, 1)
 
 

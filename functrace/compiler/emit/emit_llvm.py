@@ -16,6 +16,7 @@ from functrace.compiler.emit.emit_llvm_lane_loops import LaneLoop, holds_one_whi
 from functrace.compiler.emit.emit_llvm_lanes import LanePrinter
 from functrace.compiler.emit.emit_llvm_ops import declarations, llvm_op, llvm_type
 from functrace.compiler.emit.emit_llvm_simd import fits, fits_partly, masks_well, straight
+from functrace.compiler.emit.emit_llvm_turn import turn_function, turn_symbol
 from functrace.compiler.emit.emit_llvm_vectors import storage_type, vector
 from functrace.compiler.ir import vecmath
 from functrace.compiler.ir.independence import independent_lanes
@@ -41,9 +42,11 @@ from functrace.compiler.ir.kernel import (
     Scalar,
     Stmt,
     Store,
+    Turn,
     While,
     real_dtype,
 )
+from functrace.compiler.ir.kernel_passes import turned_dtypes
 
 Names = Sequence[str]
 # Vector functions by their symbol: which function, for which dtype, of how many lanes.
@@ -80,6 +83,8 @@ def module(kernels: Sequence[Kernel], names: Names) -> str:
         # Those who call it stand before it.
         if any(f"@{f.name}(" in text for text in texts):
             texts.append(_scalar_text(f))
+    turned = {turn_symbol(d): d for k in kernels for d in turned_dtypes(k.body)}
+    texts += [turn_function(d) for _, d in sorted(turned.items())]
     body = "\n".join(texts)
     declared = [*declarations(body), *extern_definitions(externs, body)]
     return "\n".join([*declared, "", body, *metadata.lines, ""])
@@ -499,6 +504,8 @@ class _KernelPrinter(_Printer):
             self.load(stmt)
         elif isinstance(stmt, Store):
             self.store(stmt)
+        elif isinstance(stmt, Turn):
+            self.turn(stmt)
         elif isinstance(stmt, Fail):
             self.fail(stmt)
         elif isinstance(stmt, Poll):
@@ -562,6 +569,16 @@ class _KernelPrinter(_Printer):
                 self.emit(f"{raw} = fptrunc float {value} to half")
             value = raw
         self.emit(f"store {stored} {value}, ptr {pointer}{rest}")
+
+    def turn(self, stmt: Turn) -> None:
+        to = self.block_of(stmt.target, stmt.target_at, stmt.target_pitch)
+        of = self.block_of(stmt.source, stmt.source_at, stmt.source_pitch)
+        counts = f"i64 {self.value(stmt.rows)}, i64 {self.value(stmt.columns)}"
+        self.emit(f"call void @{turn_symbol(stmt.target.dtype)}({to}, {of}, {counts})")
+
+    def block_of(self, memory: Buffer | Local, at: Scalar, pitch: Scalar) -> str:
+        pointer, _ = self.address(memory, at, 0)
+        return f"ptr {pointer}, i64 {self.value(pitch)}"
 
     # ---- failures ------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from functrace.compiler.ir.kernel import (
     Scalar,
     Stmt,
     Store,
+    Turn,
     While,
     operands_of,
     real_dtype,
@@ -244,6 +245,8 @@ class KernelPrinter(_Printer):
         elif isinstance(stmt, Store):
             place = self.place(stmt.memory, stmt.index, stmt.part)
             self.emit(f"{place} = {_to_store(stmt.memory, self.value(stmt.value))}")
+        elif isinstance(stmt, Turn):
+            self.turn(stmt)
         elif isinstance(stmt, Fail):
             self.fail(stmt)
         elif isinstance(stmt, Poll):
@@ -251,12 +254,29 @@ class KernelPrinter(_Printer):
         else:
             super().stmt(stmt)
 
+    def turn(self, stmt: Turn) -> None:
+        """Element by element; numbers of a complex element are next to each other."""
+        words = 2 if stmt.target.dtype.kind == "c" else 1
+        target = self.turned(stmt.target, stmt.target_at, "r", stmt.target_pitch, "c", words)
+        source = self.turned(stmt.source, stmt.source_at, "c", stmt.source_pitch, "r", words)
+        self.emit(f"for r in range({_bare(self.value(stmt.rows))}):")
+        self.emit(f"    for c in range({_bare(self.value(stmt.columns))}):")
+        for part in range(words):
+            self.emit(f"        {target[part]} = {source[part]}")
+
+    def turned(
+        self, memory: Buffer | Local, at: Scalar, row: str, pitch: Scalar, column: str, words: int
+    ) -> list[str]:
+        place = f"{self.value(at)} + {row} * {self.value(pitch)} + {column}"
+        if words == 1:
+            return [f"{_memory_name(memory)}[{place}]"]
+        return [f"{_memory_name(memory)}[2 * ({place}) + {part}]" for part in range(words)]
+
     def place(self, memory: Buffer | Local, index: Scalar, part: int) -> str:
-        base = "local" if isinstance(memory, Local) else "buffer"
         at = self.value(index)
         if memory.dtype.kind == "c":
             at = f"2 * {at}" + (" + 1" if part else "")
-        return f"{base}{memory.index}[{_bare(at)}]"
+        return f"{_memory_name(memory)}[{_bare(at)}]"
 
     def fail(self, stmt: Fail) -> None:
         self.emit(f"if {_bare(self.value(stmt.pred))}:")
@@ -271,6 +291,10 @@ class KernelPrinter(_Printer):
 
     def error_cell(self) -> None:
         self.emit(f"error = rt.int64_at(frame[{ERROR_SLOT}])")
+
+
+def _memory_name(memory: Buffer | Local) -> str:
+    return f"{'local' if isinstance(memory, Local) else 'buffer'}{memory.index}"
 
 
 def stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -40,6 +40,7 @@ from functrace.compiler.ir.kernel import (
     Scalar,
     Site,
     Store,
+    Turn,
     Value,
     While,
     flatten,
@@ -337,6 +338,26 @@ class Builder(BitOps):
         index = self._index(at)
         for part, v in enumerate(flatten([value])):
             self._append(Store(memory, index, v, part))
+
+    def turn(
+        self,
+        target: tuple[MemoryRef, Index, Index],
+        source: tuple[MemoryRef, Index, Index],
+        rows: Index,
+        columns: Index,
+    ) -> None:
+        """Copy a block so that its rows become columns: `target[r, c] = source[c, r]`.
+
+        Args:
+            target, source: memory, where the block begins, and how far its rows are apart.
+            rows, columns: of the target, at most `TURNED` each.
+        """
+        to, of = target[0], source[0]
+        if to.dtype != of.dtype:
+            raise TypeError(f"turn: {of.dtype} memory into {to.dtype} memory")
+        at, pitch, of_at, of_pitch = map(self._index, (*target[1:], *source[1:]))
+        height, width = self._index(rows), self._index(columns)
+        self._append(Turn(to.memory, at, pitch, of.memory, of_at, of_pitch, height, width))
 
     # ---- extents, for Indexed rules ------------------------------------------------------------
 

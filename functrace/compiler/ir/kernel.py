@@ -250,6 +250,28 @@ class Store(Stmt):
     part: int = 0
 
 
+#: The side of the blocks that `Turn` copies.
+TURNED = 8
+
+
+@dataclass(eq=False, slots=True)
+class Turn(Stmt):
+    """Copy a block so that its rows become columns: `target[r, c] = source[c, r]`.
+
+    The element (r, c) of one side lies `r * pitch + c` elements behind its `at`; of another dtype
+    the two sides aren't, and in one memory neither. There are at most `TURNED` rows and columns.
+    """
+
+    target: Buffer | Local
+    target_at: Scalar
+    target_pitch: Scalar
+    source: Buffer | Local
+    source_at: Scalar
+    source_pitch: Scalar
+    rows: Scalar
+    columns: Scalar
+
+
 @dataclass(eq=False, slots=True)
 class Poll(Stmt):
     """Read the poll word of the error cell; never moved or removed."""
@@ -353,7 +375,7 @@ class Function:
 
 
 #: Statements without regions: nearly all of them, so passes ask for these first.
-_LEAVES = frozenset((Op, Load, Store, Poll, Fail))
+_LEAVES = frozenset((Op, Load, Store, Turn, Poll, Fail))
 
 
 def regions_of(stmt: Stmt) -> tuple[Region, ...]:
@@ -377,6 +399,9 @@ def operands_of(stmt: Stmt) -> tuple[Scalar, ...]:
         return (stmt.index,)
     if isinstance(stmt, Store):
         return (stmt.index, stmt.value)
+    if isinstance(stmt, Turn):
+        places = (stmt.target_at, stmt.target_pitch, stmt.source_at, stmt.source_pitch)
+        return (*places, stmt.rows, stmt.columns)
     if isinstance(stmt, For):
         return (stmt.lo, stmt.hi, *stmt.inits)
     if isinstance(stmt, While):

@@ -29,6 +29,7 @@ from functrace.compiler.ir.kernel import (
     Scalar,
     Stmt,
     Store,
+    Turn,
     While,
     operands_of,
     results_of,
@@ -105,6 +106,8 @@ class _Checker:
             self.op(stmt)
         elif isinstance(stmt, (Load, Store)):
             self.access(stmt)
+        elif isinstance(stmt, Turn):
+            self.turn(stmt)
         elif isinstance(stmt, Fail):
             self.fail(stmt)
         elif isinstance(stmt, For):
@@ -144,6 +147,17 @@ class _Checker:
         self.require(value.dtype == want, stmt, f"{value.dtype} in memory of {memory.dtype}")
         if isinstance(stmt, Store) and isinstance(memory, Buffer):
             self.require(memory.access != "in", stmt, "an input is written")
+
+    def turn(self, stmt: Turn) -> None:
+        both = (stmt.target, stmt.source)
+        known = all(id(m) in self.memories for m in both)
+        self.require(known, stmt, "memory that isn't the kernel's")
+        self.require(stmt.target.dtype == stmt.source.dtype, stmt, "the sides differ in dtype")
+        self.require(stmt.target is not stmt.source, stmt, "a block turned in its own memory")
+        ints = all(v.dtype == I64 for v in operands_of(stmt))
+        self.require(ints, stmt, "places, pitches and counts must be int64")
+        if isinstance(stmt.target, Buffer):
+            self.require(stmt.target.access != "in", stmt, "an input is written")
 
     def fail(self, stmt: Fail) -> None:
         self.require(stmt.kind in FAIL_KINDS, stmt, f"unknown kind {stmt.kind}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from functrace.compiler.ir.kernel import (
+    DType,
     Op,
     Region,
     Scalar,
     Stmt,
+    Turn,
     has_effect,
     operands_of,
     params_of,
@@ -77,6 +79,17 @@ def count_uses(region: Region, uses: dict[int, int] | None = None) -> dict[int, 
     for v in region.yields:
         counts[v.id] = counts.get(v.id, 0) + 1
     return counts
+
+
+def turned_dtypes(region: Region) -> set[DType]:
+    """The dtypes of the blocks that are turned below `region`."""
+    found: set[DType] = set()
+    for stmt in region.stmts:
+        if isinstance(stmt, Turn):
+            found.add(stmt.target.dtype)
+        for nested in regions_of(stmt):
+            found |= turned_dtypes(nested)
+    return found
 
 
 def named_calls(region: Region) -> list[tuple[str, str, Scalar]]:

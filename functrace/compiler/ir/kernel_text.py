@@ -19,6 +19,7 @@ from functrace.compiler.ir.kernel import (
     Scalar,
     Stmt,
     Store,
+    Turn,
     While,
 )
 
@@ -68,6 +69,10 @@ def _line(stmt: Stmt) -> str:
         return f"{_define(stmt.result)} = load {place}"
     if isinstance(stmt, Store):
         return f"store {_place(stmt.memory, stmt.index, stmt.part)}, {_use(stmt.value)}"
+    if isinstance(stmt, Turn):
+        target = _block(stmt.target, stmt.target_at, stmt.target_pitch)
+        source = _block(stmt.source, stmt.source_at, stmt.source_pitch)
+        return f"turn {target}, {source} ({_use(stmt.rows)} by {_use(stmt.columns)})"
     if isinstance(stmt, Fail):
         return f"fail {_use(stmt.pred)} {stmt.kind} #{stmt.site} ({_list(stmt.details)})"
     if isinstance(stmt, Poll):
@@ -101,10 +106,17 @@ def _nested(stmt: For | While | If, depth: int, lines: list[str]) -> None:
     lines.append(pad + "}")
 
 
+def _name(memory: Buffer | Local) -> str:
+    return f"l{memory.index}" if isinstance(memory, Local) else f"b{memory.index}"
+
+
+def _block(memory: Buffer | Local, at: Scalar, pitch: Scalar) -> str:
+    return f"{_name(memory)}[{_use(at)} by {_use(pitch)}]"
+
+
 def _place(memory: Buffer | Local, index: Scalar, part: int) -> str:
-    name = f"l{memory.index}" if isinstance(memory, Local) else f"b{memory.index}"
     suffix = (".re", ".im")[part] if memory.dtype.kind == "c" else ""
-    return f"{name}[{_use(index)}]{suffix}"
+    return f"{_name(memory)}[{_use(index)}]{suffix}"
 
 
 def _define(v: Scalar) -> str:
