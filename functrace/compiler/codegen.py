@@ -62,6 +62,7 @@ class StepCode:
         group: what it computes.
         record: the integers the kernel reads.
         extent, grain: its outer range and how that is split.
+        light: whether only threads that are awake should take part.
         sites: which operation each check of the kernel belongs to.
         slot_words: which words of the record are slots.
         printed: its kernel as text.
@@ -73,6 +74,7 @@ class StepCode:
     record: tuple[int, ...]
     extent: int = 1
     grain: int = 0
+    light: bool = False
     sites: list[Op] = field(default_factory=list)
     slot_words: frozenset[int] = frozenset()
     printed: Printed = field(default_factory=Printed)
@@ -163,14 +165,16 @@ class KernelMaker:
         """Note that the checks built since the last note belong to an operation."""
         self.sites += [op] * (len(self.b._sites) - len(self.sites))
 
-    def finish(self, extent: int = 1, grain: int = 0) -> StepCode:
+    def finish(self, extent: int = 1, grain: int = 0, light: bool = False) -> StepCode:
         """Return the finished step."""
         b = self.b
         kernel = b.finish()
         values = {**b.param_values, **self._values}
         record = tuple(values[i] for i in range(b.record_length))
         slot_words = frozenset(self._slot_words)
-        return StepCode(self.group, record, extent, grain, self.sites, slot_words, made=kernel)
+        return StepCode(
+            self.group, record, extent, grain, light, self.sites, slot_words, made=kernel
+        )
 
 
 def nest_kernel(group: Group, memory: Memory) -> StepCode:

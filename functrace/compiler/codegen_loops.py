@@ -40,7 +40,7 @@ def _made(group: Group, plan: Schedule, memory: Memory) -> list[StepCode]:
         "columns": maker.columns,
     }
     styles[plan.style]()
-    return [maker.finish(plan.extent, plan.grain)]
+    return [maker.finish(plan.extent, plan.grain, plan.light)]
 
 
 def _filled_in(
@@ -53,6 +53,7 @@ def _filled_in(
         template.record(seen),
         plan.extent if k == 0 else 1,
         plan.grain if k == 0 else 0,
+        plan.light and k == 0,
         [ops[site] for site in template.sites],
         printed=template.printed,
         remake=lambda: _made(group, plan, memory)[k],

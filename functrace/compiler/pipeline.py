@@ -168,7 +168,7 @@ def _step(code: Code, backend: str) -> Step:
         return nested_step(code, lambda inner: _step(inner, backend))
     kernel = _printed(code) if backend == "llvm" else KernelCode("")
     label = "+".join(dict.fromkeys(op.name for op in code.group.ops))
-    return Step(kernel, code.record, code.extent, code.grain, code, label)
+    return Step(kernel, code.record, code.extent, code.grain, code, label, code.light)
 
 
 def _printed(code: StepCode) -> KernelCode:

@@ -16,7 +16,7 @@ loops only.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from functrace.compiler.copies import is_copy
@@ -47,7 +47,11 @@ _BLOCK = 1 << 16
 #: A piece for one thread is worth about this many scalar operations, some 15 microseconds; with
 #: fewer than the second all in all, waking a thread costs more than it brings.
 _PIECE, _FORK = 1 << 17, 3 << 17
+#: Likewise for threads that are awake: to join one costs less than a microsecond.
+_LIGHT_PIECE, _LIGHT_FORK = 1 << 15, 3 << 15
 _HIDDEN = 4
+#: So many bytes that are turned take as long as one scalar operation.
+_TURNED_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Schedule:
     tiny: bool
     block: int = 0
     bundle: bool = False
+    light: bool = False
 
     def __str__(self) -> str:
         loops = ", ".join(f"{'fold' if x.reduced else 'for'} {x.extent}" for x in self.loops)
@@ -135,8 +140,21 @@ def schedule(group: Group, cost: int, tiny: bool = False) -> Schedule:
         extent = -(-loops[0].extent // block)
         return Schedule("blocks", loops, accesses, extent, 1, tiny, block)
     # SIMD code hides most of what vector math takes.
-    grain = piece_of(extent, inner * max(1, cost // _HIDDEN))
-    return Schedule(style, loops, accesses, extent, grain, tiny, bundle=bool(bundle))
+    work = inner * max(1, cost // _HIDDEN, _turning(loops, accesses.values(), style))
+    grain = piece_of(extent, work)
+    light = not grain and extent * work >= _LIGHT_FORK
+    if light:
+        grain = max(1, _LIGHT_PIECE // work)
+    return Schedule(style, loops, accesses, extent, grain, tiny, bundle=bool(bundle), light=light)
+
+
+def _turning(loops: Sequence[Loop], accesses: Iterable[Access], style: str) -> int:
+    """Return about how many scalar operations a point of tiles takes: all of it is memory."""
+    if style != "tiles":
+        return 0
+    cross, inner = len(loops) - 2, len(loops) - 1
+    found = {a for a in accesses if a.strides[cross] == 1 and a.strides[inner] not in (0, 1)}
+    return max(1, sum(a.array.dtype.itemsize for a in found) // _TURNED_BYTES)
 
 
 def piece_of(extent: int, work: int) -> int:

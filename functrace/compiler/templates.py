@@ -22,7 +22,7 @@ from functrace.compiler.codegen import MOST_STATIC_STRIDE, Printed, StepCode
 from functrace.compiler.codegen_literals import bits_of, data_of
 from functrace.compiler.codegen_rows import rows_of_block
 from functrace.compiler.plan import Array, Group, Memory, Number, Op, Operand
-from functrace.compiler.schedule import Schedule, read_key
+from functrace.compiler.schedule import TILE, Schedule, read_key
 from functrace.core.lowering import Elementwise, Indexed
 
 __all__ = ["Description", "Template"]
@@ -30,7 +30,7 @@ __all__ = ["Description", "Template"]
 #: Numbers that stand for a number that is left open: beyond every extent, stride and offset.
 _OPEN = 1 << 80
 #: The borders at which code generation changes its mind about a loop.
-_BORDERS = (8, 32, 64, 128, 512, 1024)
+_BORDERS = (8, TILE, 64, 128, 512, 1024)
 
 
 class Description:

@@ -85,11 +85,17 @@ done:
 
 
 def elementwise(
-    text: str, shape: tuple[int, ...], dtype: Any = F8, *, grain: int = 0, **options: Any
+    text: str,
+    shape: tuple[int, ...],
+    dtype: Any = F8,
+    *,
+    grain: int = 0,
+    light: bool = False,
+    **options: Any,
 ) -> Program:
     """A program of one input, one output and one kernel over their elements."""
     dtype = np.dtype(dtype)
-    step = Step(text, (1, 2), int(np.prod(shape)), grain, label="handmade")
+    step = Step(text, (1, 2), int(np.prod(shape)), grain, label="handmade", light=light)
     inputs = [InputSpec(shape, dtype, 1)]
     return Program(inputs, [OutputSpec(shape, dtype, 2)], 3, [step], **options)
 

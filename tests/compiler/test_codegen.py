@@ -279,7 +279,13 @@ def test_bits_dont_depend_on_threads() -> None:
 def test_large_maps_are_split() -> None:
     compiled = check(lambda x: [exp(x)], normal(1000, 300))
     (plan,) = compiled.compilation.schedules.values()
-    assert plan.grain > 0
+    assert plan.grain > 0 and not plan.light
+
+
+def test_threads_that_are_awake_share_less() -> None:
+    compiled = check(lambda x: [add(x, 1.0)], normal(400, 300))
+    (plan,) = compiled.compilation.schedules.values()
+    assert plan.grain > 0 and plan.light
 
 
 @pytest.mark.parametrize("shape", [(130, 140), (3, 97, 128), (200, 2, 100), (3000, 7)])

@@ -19,7 +19,33 @@ from functrace.compiler.runtime.cache import templates
 from functrace.compiler.templates import plain
 from functrace.config import config
 
-SIZES = [1, 2, 3, 5, 7, 8, 9, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 200, 511, 512, 513, 600]
+SIZES = [
+    1,
+    2,
+    3,
+    5,
+    7,
+    8,
+    9,
+    15,
+    16,
+    17,
+    31,
+    32,
+    33,
+    63,
+    64,
+    65,
+    100,
+    127,
+    128,
+    129,
+    200,
+    511,
+    512,
+    513,
+    600,
+]
 
 
 def layer_norm(x: Any) -> Any:
@@ -43,6 +69,8 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], Callable[[int], tuple[int, ...]]]]
     "three columns": (lambda x: (x * x).sum(0), lambda n: (n, 3)),
     "all": (lambda x: (x * x).sum(), lambda n: (n, 300)),
     "transposed": (lambda x: x.T + 1.0, lambda n: (n, 130)),
+    "turned": (lambda x: (x.T, x.T * 2.0), lambda n: (n, 130)),
+    "all turned": (lambda x: x.T, lambda n: (40, n)),
     "crossed": (lambda x: x + x.T, lambda n: (n, n)),
     "reversed": (lambda x: x[::-1] * x[:, ::-1], lambda n: (n, 11)),
     "every third": (lambda x: jnp.exp(x[::3]), lambda n: (3 * n,)),

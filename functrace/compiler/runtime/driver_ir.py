@@ -50,7 +50,7 @@ ROW_WORDS = 10
 class StepWord(IntEnum):
     """A step's row: eight words."""
 
-    FUNCTION, RECORD, EXTENT, GRAIN, SLOTS, NUMBER, HELPERS = range(7)
+    FUNCTION, RECORD, EXTENT, GRAIN, SLOTS, NUMBER, HELPERS, LIGHT = range(8)
 
 
 class Header(IntEnum):

@@ -242,6 +242,7 @@ def _add_steps(rows: _Rows, steps: Sequence[Placed], n_slots: int, helpers: int)
         rows.words[at + StepWord.SLOTS] = n_slots
         rows.words[at + StepWord.NUMBER] = step.number
         rows.words[at + StepWord.HELPERS] = helpers
+        rows.words[at + StepWord.LIGHT] = int(step.light)
         record = rows.add(step.record)
         rows.point(at + StepWord.RECORD, record)
         for position, nested in step.lists.items():

@@ -21,7 +21,7 @@ class Placed(NamedTuple):
     Attributes:
         function: the address of its code.
         record: its words.
-        extent, grain: as of the step.
+        extent, grain, light: as of the step.
         number: its place among all steps of the program, nested ones included.
         lists: positions in the record that hold the address of a step list.
         tables: positions in the record that hold the address of a row of integers.
@@ -34,6 +34,7 @@ class Placed(NamedTuple):
     number: int
     lists: Mapping[int, Sequence[Placed]] = _NOTHING
     tables: Mapping[int, Sequence[int]] = _NOTHING
+    light: bool = False
 
 
 class Placer:
@@ -78,7 +79,7 @@ class Placer:
             self.hosts.append(kernel.run)
             return Placed(self._addresses["ft_host"], (id(self.hosts[-1]),), 1, 0, number)
         code = self._load(KernelCode(kernel) if isinstance(kernel, str) else kernel)
-        return Placed(code.address, step.record, step.extent, step.grain, number)
+        return Placed(code.address, step.record, step.extent, step.grain, number, light=step.light)
 
     def _load(self, kernel: KernelCode) -> NativeCode:
         if kernel not in self._codes:

@@ -6,6 +6,10 @@ closed and goes back to sleep, so small jobs never wait for anybody. A caller th
 taken (another thread's job) runs its chunks alone. Chunk borders depend on sizes only, and of
 several failures the lowest chunk's is reported, so nothing depends on who ran what.
 
+A light step is worth sharing with helpers that are awake, but not worth waking them. One of
+sixteen of them wakes them all the same: where steps follow each other closely the helpers then stay
+awake, and elsewhere what it costs is spread thin.
+
 `STATE` counts the helpers inside of the job; its `CLOSED` bit keeps further ones out, and so does
 the number of `SEATS`, which a program's own limit of threads may make small. After fork the child
 finds another process id in `PID` and starts from nothing.
@@ -108,10 +112,21 @@ entry:
   %any = icmp sgt i64 %helpers, 0
   br i1 %any, label %ask, label %alone
 ask:
+  %light = ld i64 %step + 56
+  %heavy = icmp eq i64 %light, 0
+  br i1 %heavy, label %enter, label %count
+count:
+  %count_at = getelementptr i8, ptr @ft_pool, i64 $LIGHT
+  %so_far = atomicrmw add ptr %count_at, i64 1 monotonic
+  %turn = and i64 %so_far, $PROBE
+  %probe = icmp eq i64 %turn, $PROBE
+  br label %enter
+enter:
+  %wake = phi i1 [true, %ask], [%probe, %count]
   %mine = call i1 @ft_pool_enter()
   br i1 %mine, label %share, label %alone
 share:
-  %s1 = call i64 @ft_share(ptr %frame, ptr %step, i64 %chunks, i64 %helpers)
+  %s1 = call i64 @ft_share(ptr %frame, ptr %step, i64 %chunks, i64 %helpers, i1 %wake)
   ret i64 %s1
 alone:
   %s2 = call i64 @ft_chunks(ptr %frame, ptr %step)
@@ -180,8 +195,11 @@ done:
   ret void
 }
 
-define internal i64 @ft_share(ptr %frame, ptr %step, i64 %chunks, i64 %helpers) noinline {
+define internal i64 @ft_share(
+    ptr %frame, ptr %step, i64 %chunks, i64 %helpers, i1 %wake) noinline {
 entry:
+  br i1 %wake, label %count, label %open
+count:
   %started = ld i64 @ft_pool + $STARTED
   %few = icmp slt i64 %started, %helpers
   br i1 %few, label %start, label %open
@@ -201,12 +219,16 @@ open:
   st i64 0 -> @ft_pool + $CLAIMED
   %state_at = getelementptr i8, ptr @ft_pool, i64 $STATE
   store atomic i64 0, ptr %state_at seq_cst, align 8
+  br i1 %wake, label %rouse, label %work
+rouse:
   call void @ft_wake(i64 %helpers)
+  br label %work
+work:
   call void @ft_work(ptr %frame)
   %before = atomicrmw or ptr %state_at, i64 $CLOSED seq_cst
   br label %wait
 wait:
-  %turns = phi i64 [0, %open], [%turns1, %again]
+  %turns = phi i64 [0, %work], [%turns1, %again]
   %state = load atomic i64, ptr %state_at acquire, align 8
   %empty = icmp eq i64 %state, $CLOSED
   br i1 %empty, label %closed, label %linger
@@ -440,7 +462,8 @@ def pool_constants() -> dict[str, int]:
     job = {"STEP": 192, "JOB_FRAME": 200, "CHUNKS": 208, "SEATS": 216, "MODE": 224}
     failure = {"FAIL": 256, "FAIL_STATUS": 264, "FAIL_LOCK": 272, "FAIL_CELL": 320}
     helpers = {"SLEEPERS": 384, "LIMIT": 448, "STARTED": 456, "PID": 464, "GATE": 512}
-    values = {"CLOSED": 1 << 62, "NEVER": 1 << 62, "SPIN": 200}
+    helpers["LIGHT"] = 640
+    values = {"CLOSED": 1 << 62, "NEVER": 1 << 62, "SPIN": 200, "PROBE": 15}
     values["SIG_SETMASK"] = 3 if sys.platform == "darwin" else 2
     return claim | job | failure | helpers | values
 

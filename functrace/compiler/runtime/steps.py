@@ -185,6 +185,7 @@ class Step(NamedTuple):
         extent: the size of its outer range; 1 when it has none.
         grain: the outer range is run in pieces of this size, by several threads at once where
             there are any; 0 means in one piece. It must depend on sizes alone.
+        light: whether its pieces are worth sharing with threads that are awake only.
         eqn: whatever error messages need to know; passed on to the program's ``error``.
         label: how the step is called in text.
     """
@@ -195,3 +196,4 @@ class Step(NamedTuple):
     grain: int = 0
     eqn: object = None
     label: str = ""
+    light: bool = False
