@@ -22,7 +22,7 @@ __all__ = ["OwnProduct", "own_product", "wide_vectors"]
 
 _LETTERS = {"float32": "s", "float64": "d"}
 #: Multiplications of one product. Below, the library is as fast, and its call compiles sooner.
-_LEAST, _MOST = 1 << 15, 1 << 27
+_LEAST, _MOST = 3 << 17, 1 << 27
 #: Rows and columns that would leave most of a tile empty.
 _FEWEST_ROWS = 4
 #: k is cut into blocks of at most so many: a panel and the rows it meets stay in the caches.
@@ -30,6 +30,8 @@ _DEPTH = 384
 #: What has more bytes is packed: second operands in memory's order if enough rows make use of it,
 #: first operands stored transposed if enough columns do.
 _PACKED_BYTES, _PACKED_ROWS = 5 << 17, 128
+#: Second operands in memory's order are read in place up to so many bytes.
+_READ_BYTES = 1 << 22
 _TURNED_BYTES, _TURNED_COLUMNS = 1 << 17, 128
 #: Packed copies of a whole batch may take so much memory.
 _MOST_BYTES = 1 << 24
@@ -124,7 +126,7 @@ class OwnProduct(NamedTuple):
             *(a.slot, a.offset, a.batch_stride, *strides),
             *(b.slot, b.offset, b.batch_stride, b.stride),
             *(c.slot, c.offset, c.batch_stride, max(c.stride, 1)),
-            *(m, n, k, self.depth, rows, row_tasks, cols, col_tasks, flags),
+            *(m, n, k, self.depth, rows, row_tasks, cols, col_tasks, flags, self._step(cols)),
             *(self.second.width if self.second else 0, self.first.width if self.first else 0),
         )
         extent = self.batch * row_tasks * col_tasks
@@ -132,6 +134,14 @@ class OwnProduct(NamedTuple):
         grain = max(1, _TASK // each) if self.batch * m * n * k >= _SPLIT else extent
         label = f"{self.letter}gemm {m}x{n}x{k}"
         return [*packs, Step(_product(self.letter), record, extent, grain, eqn, label)]
+
+    def _step(self, cols: int) -> int:
+        """Return the columns of a tile: no whole panels and a sliver, where that can be."""
+        if self.second:
+            return PANEL[self.letter]
+        vectors = -(-cols // LANES[self.letter])
+        tiles = -(-cols // PANEL[self.letter])
+        return -(-vectors // tiles) * LANES[self.letter]
 
     def _tasks(self) -> tuple[int, int, int, int]:
         """Return the rows of a task and how many tasks they make; the columns likewise."""
@@ -166,9 +176,11 @@ def own_product(
     first = second = None
     if a.transposed and m * k * dtype.itemsize > _TURNED_BYTES and n >= _TURNED_COLUMNS:
         first = Packing(letter, batch if a.batch_stride else 1, k, m, depth, False)
-    large = k * n * dtype.itemsize > _PACKED_BYTES and m >= _PACKED_ROWS
-    if b.transposed or large:
+    nbytes = k * n * dtype.itemsize
+    if b.transposed or (nbytes > _PACKED_BYTES and m >= _PACKED_ROWS):
         second = Packing(letter, batch if b.batch_stride else 1, k, n, depth, b.transposed)
+    elif nbytes > _READ_BYTES:
+        return None
     product = OwnProduct(letter, sizes, batch, depth, first, second)
     return product if sum(product.scratch) * dtype.itemsize <= _MOST_BYTES else None
 

@@ -23,7 +23,7 @@ _SQUARE = 8
 _SCALARS = {"s": "float", "d": "double"}
 _PRODUCT_RECORD = (
     "sa oa ba rs cs sb ob bb ldb sc oc bc ldc "
-    "m n k kc rows row_tasks cols col_tasks flags width height"
+    "m n k kc rows row_tasks cols col_tasks flags step width height"
 )
 _PACK_RECORD = "sb ob bb ldb sw bw n k kc width panels"
 
@@ -86,7 +86,7 @@ panel:
   %j.b = mul i64 %j, %per_j
   %bj = getelementptr $S, ptr %bp, i64 %j.b
   %j.left = sub i64 %j1, %j
-  %wide = call i64 @llvm.smin.i64(i64 %j.left, i64 $N)
+  %wide = call i64 @llvm.smin.i64(i64 %j.left, i64 %step)
   %wide1 = sub i64 %wide, 1
   %full = sdiv i64 %wide1, $W
   %filled = mul i64 %full, $W
@@ -117,7 +117,7 @@ tile.next:
   %i.more = icmp slt i64 %i2, %i1
   br i1 %i.more, label %tile, label %panel.next
 panel.next:
-  %j2 = add i64 %j, $N
+  %j2 = add i64 %j, %step
   %j.more = icmp slt i64 %j2, %j1
   br i1 %j.more, label %panel, label %block.next
 block.next:
