@@ -82,9 +82,9 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "cosh": (1.5, 1.5),
     "digamma": (3.0, 3.0),
     "digamma, x < 0": (5.0, 5.0),
-    "erf": (1.2, 3.0),
+    "erf": (1.1, 1.8),
     "erf_inv": (2.5, 2.5),
-    "erfc": (3.3, 3.7),
+    "erfc": (1.6, 1.6),
     "exp": (1.0, 1.0),
     "exp2": (1.1, 1.0),
     "expm1": (1.4, 1.4),
@@ -96,12 +96,12 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "log10": (0.6, 0.8),
     "log1p": (0.6, 0.8),
     "log2": (0.6, 0.8),
-    "logistic": (2.5, 2.5),
+    "logistic": (2.0, 2.0),
     "pow": (0.8, 0.8),
     "sin": (0.6, 0.6),
     "sinh": (2.5, 2.5),
     "tan": (0.6, 0.6),
-    "tanh": (2.7, 2.7),
+    "tanh": (2.0, 2.0),
 }
 
 

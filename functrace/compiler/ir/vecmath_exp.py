@@ -17,7 +17,7 @@ from functrace.compiler.ir.vecmath_expr import (
     sel,
     two_prod,
 )
-from functrace.compiler.ir.vecmath_tables import EXP, EXP2
+from functrace.compiler.ir.vecmath_tables import EXP, EXP2, TANH, TANH_HALF
 
 _INV_LN2 = float.fromhex("0x1.71547652b82fep+0")
 # ln 2 as a sum of two: n times the first, taken from x in one fma, is exact.
@@ -28,6 +28,10 @@ _EXP2_LINEAR_LOW = float.fromhex("-0x1.05c610p-29")
 # Beyond these, e**x is 0 or inf whatever x.
 _LEAST = PerFormat(-746.0, -104.0)
 _MOST = PerFormat(710.0, 89.0)
+# 3/2 ln 2; float32 can do without what it lacks.
+_STEP = 1.5 * float.fromhex("0x1.62e42fefa39efp-1")
+_TANH_STEP = PerFormat("0x1.0a2b23f3bab73p+0", "0x1.0a2b24p+0")
+_TANH_STEP_REST = float.fromhex("0x1.a06bb56359018p-54")
 # Where e**-x no longer matters beside e**x.
 _LOPSIDED = PerFormat(22.0, 10.0)
 
@@ -68,9 +72,11 @@ class Reduced:
 
 def stretch(x: Expr, n: Expr) -> Expr:
     """x * 2**n, rounded once, for x near 1 and integers n, beyond the normal exponents too."""
-    low = n < 64.0 - x.format.bias
+    f = x.format
+    low = n < 64.0 - f.bias
     # Through a neighbour in range: up by 2**64 and back down, or down by 4 and up.
-    unit = power_of_two(n + sel(low, n.const(64.0), -2.0))
+    one = f.magic + f.bias
+    unit = (n + sel(low, n.const(one + 64.0), one - 2.0)).bits().shl(f.fraction).as_float()
     return x * unit * sel(low, n.const(2.0**-64), 4.0)
 
 
@@ -138,21 +144,48 @@ def expm1(b: Builder, v: Scalar) -> Scalar:
 
 
 def logistic(b: Builder, v: Scalar) -> Scalar:
-    """1 / (1 + e**-x), from e**-|x| so that nothing overflows."""
+    """1 / (1 + e**-x) for x > 0, e**x / (1 + e**x) below, so that nothing overflows.
+
+    With e**-|x| = 2**n (1 + t) / (1 - t), t the tanh of half the remainder: one division.
+    """
     x = Expr(b, v)
-    t = exp_of(-abs(x))
-    return (sel(x < 0.0, t, 1.0) / (t + 1.0)).v
+    n, r, _ = _remainder(held(-abs(x)))
+    z = r * r
+    t = r.fma(0.5, r * z * poly(z, TANH_HALF))
+    # Where the true power is below, it is nothing beside 1.
+    unit = power_of_two(sel(n < -60.0, -60.0, n))
+    less, more = unit - 1.0, unit + 1.0
+    below = t.fma(less, more)
+    below_low = t.fma(less, more - below)
+    negative = x < 0.0
+    t = sel(negative, t, -t)
+    above = t + 1.0
+    above_low = t - (above - 1.0)
+    ratio = above / below
+    # What numerator and denominator lost; 1 / below is close enough to the ratio.
+    ratio = ratio.fma(ratio.fma(-below_low, above_low), ratio)
+    return stretch(ratio, sel(negative, n, 0.0)).v
 
 
 def tanh(b: Builder, v: Scalar) -> Scalar:
-    """t / (t + 2) with t = e**(2|x|) - 1."""
+    """With |x| = n 3/2 ln 2 + r, t = tanh r for n = 0, else 1 - 2 / (e**(2 |x|) + 1).
+
+    e**(2 r) is (1 + t) / (1 - t), and an odd function needs half of the coefficients.
+    """
     x = Expr(b, v)
     size = abs(x)
     far = _LOPSIDED(x)
-    n, r, _ = _remainder(sel(size > far, far, size) * 2.0)
-    unit = power_of_two(n)
-    t = unit.fma((r * r).fma(poly(r, EXP), r), unit - 1.0)
-    return (t / (t + 2.0)).signed_as(x).v
+    near = sel(size > far, far, size)
+    # The first interval ends above where tanh is 1/2: from there on the difference loses nothing.
+    n = nearest(near.fma(1 / _STEP, -0.035))
+    r = n.fma(-_TANH_STEP(x), near)
+    if v.dtype == F64:
+        r = n.fma(-_TANH_STEP_REST, r)
+    z = r * r
+    t = (r * z).fma(poly(z, TANH), r)
+    rest = 1.0 - t
+    half = rest / power_of_two(n, 3.0).fma(t + 1.0, rest)
+    return sel(n.eq(0.0), t, half.fma(-2.0, 1.0)).signed_as(x).v
 
 
 def sinh(b: Builder, v: Scalar) -> Scalar:

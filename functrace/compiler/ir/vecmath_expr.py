@@ -247,7 +247,7 @@ def poly(x: Expr, c: Table | Sequence[float]) -> Expr:
     """The polynomial with coefficients `c`, even and odd powers in two chains."""
     if isinstance(c, Table):
         c = c(x)
-    if len(c) < 5:
+    if len(c) < 6:
         return horner(x, c)
     square = x * x
     return x.fma(horner(square, c[1::2]), horner(square, c[0::2]))
@@ -280,10 +280,11 @@ def two_prod(x: Expr, y: Expr) -> tuple[Expr, Expr]:
     return p, x.fma(y, -p)
 
 
-def power_of_two(n: Expr) -> Expr:
-    """2**n for integers n from the least to the largest exponent of normal numbers."""
+def power_of_two(n: Expr, factor: float = 1.0) -> Expr:
+    """2**(factor n), an integer from the least to the largest exponent of normal numbers."""
     f = n.format
-    return (n + (f.magic + f.bias)).bits().shl(f.fraction).as_float()
+    one = f.magic + f.bias
+    return (n + one if factor == 1.0 else n.fma(factor, one)).bits().shl(f.fraction).as_float()
 
 
 def scale(x: Expr, n: Expr) -> Expr:

@@ -9,6 +9,7 @@ from functrace.compiler.ir.vecmath_expr import (
     Expr,
     PerFormat,
     clamp,
+    fast_two_sum,
     horner,
     nearest,
     poly,
@@ -28,6 +29,8 @@ from functrace.compiler.ir.vecmath_tables import (
 
 _INF = float("inf")
 _HALF_ROOT_PI = float.fromhex("0x1.c5bf891b4ef6bp-1")
+# Where the series of erf ends.
+_ERF_NEAR = PerFormat(1.0, 1.25)
 # erfc is 0 beyond.
 _ERFC_END = PerFormat(27.3, 10.1)
 # What large and small operands of hypot are multiplied by, and from where on.
@@ -39,22 +42,43 @@ _FACTOR = PerFormat(2.0**600, 2.0**80)
 # ---- error functions ---------------------------------------------------------------------------
 
 
-def _erfc_tail(size: Expr) -> Expr:
-    """erfc(a) for a >= 0: exp(-a**2) times a smooth function of (a - 4) / (a + 4)."""
+def _erfc_tail(size: Expr, sharp: bool = False) -> Expr:
+    """erfc(a) for a >= 0: exp(-a**2) times a smooth function of (a - 4) / (a + 4) / (1 + 2 a).
+
+    To a few places; with `sharp`, what the roundings of the product lose is added.
+    """
     a = clamp(size, 0.0, _ERFC_END(size))
-    q = (a - 4.0) / (a + 4.0)
+    first, second = a + 4.0, a.fma(2.0, 1.0)
+    inverse = 1.0 / (first * second)
+    scale = first * inverse
+    # From a / (a + 4), whose error is small where the function is steep.
+    q = (a * second * inverse).fma(2.0, -1.0)
+    start, *rest = ERFCX(q)
     # Two chains are faster; with float32's few terms one is fast enough, and loses less.
-    smooth = horner(q, ERFCX(q)) if q.v.dtype == F32 else poly(q, ERFCX)
-    smooth = smooth / a.fma(2.0, 1.0)
+    smooth = q * (horner(q, rest) if q.v.dtype == F32 else poly(q, rest))
+    total = smooth + start
     square, error = two_prod(a, a)
     part = reduce(-square, -error)
+    if not sharp:
+        total = total * scale.fma(scale.fma(-second, 1.0), scale)
+        return stretch((part.r + part.q).fma(total, total), part.n)
+    product, lost = two_prod(total, scale)
+    lost = scale.fma(smooth - (total - start), lost)
+    # 1 - scale (1 + 2 a) is what scale lacks, as a share of it.
+    second_low = a.fma(2.0, 1.0 - second)
+    lost = product.fma(scale.fma(-second_low, scale.fma(-second, 1.0)), lost)
+    power, power_low = fast_two_sum(part.r, part.q)
+    lost = power_low.fma(product, power.fma(lost, lost))
+    high = power.fma(product, product)
     # One rounding at the end, where results are subnormal.
-    return stretch((part.r + part.q).fma(smooth, smooth), part.n)
+    return stretch(high + (power.fma(product, product - high) + lost), part.n)
 
 
 def _erf_near(x: Expr) -> Expr:
-    """erf(x) for |x| <= 1."""
-    return x.fma(poly(x * x, ERF), x)
+    """erf(x) for small |x|."""
+    z = x * x
+    # One chain: sums of the even and of the odd terms would cancel.
+    return x.fma(horner(z, ERF(z)), x)
 
 
 def erf(b: Builder, v: Scalar) -> Scalar:
@@ -68,15 +92,15 @@ def erf(b: Builder, v: Scalar) -> Scalar:
         tail = fourth * fourth
     else:
         tail = _erfc_tail(size)
-    return sel(size < 1.0, _erf_near(size), 1.0 - tail).signed_as(x).v
+    return sel(size < _ERF_NEAR(x), _erf_near(size), 1.0 - tail).signed_as(x).v
 
 
 def erfc(b: Builder, v: Scalar) -> Scalar:
     x = Expr(b, v)
     size = abs(x)
-    tail = _erfc_tail(size)
+    tail = _erfc_tail(size, sharp=True)
     out = sel(x < 0.0, 2.0 - tail, tail)
-    return sel(size < 0.5, 1.0 - _erf_near(x), out).v
+    return sel(size < 0.25, 1.0 - _erf_near(x), out).v
 
 
 def _erf_inv_guess(size: Expr, w: Expr) -> Expr:

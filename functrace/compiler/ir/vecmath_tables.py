@@ -101,25 +101,24 @@ ASIN = Table(
     """,
 )
 
-# erf(x) / x - 1 in x**2, on |x| <= 1
+# erf(x) / x - 1 in x**2, on |x| <= 1 (float32: 5/4)
 ERF = Table(
     double="""
-        0x1.06eba8214db69p-3 -0x1.812746b0379c2p-2 0x1.ce2f21a041018p-4 -0x1.b82ce312062bcp-6
-        0x1.565bccfa9a911p-8 -0x1.c02db072f86bbp-11 0x1.f9a2bf748e6a6p-14
-        -0x1.f4ca94a55ef4cp-17 0x1.b9827bab75d99p-20 -0x1.5c16e71d6c917p-23
-        0x1.d784b2bad168fp-27 -0x1.ace05f3b3074fp-31
+        0x1.06eba8214db68p-3 -0x1.812746b0379b2p-2 0x1.ce2f21a0408d3p-4 -0x1.b82ce311ee0f8p-6
+        0x1.565bccf7e2d03p-8 -0x1.c02db0149a554p-11 0x1.f9a2b753e3ca4p-14 -0x1.f4ca202d425c9p-17
+        0x1.b97e42a3e286ap-20 -0x1.5bfe6b8799e1bp-23 0x1.d6e38ce8ee939p-27 -0x1.ab14c3666b59dp-31
     """,
     single="""
-        0x1.06eba8p-3 -0x1.81273ep-2 0x1.ce2ce8p-4 -0x1.b7f768p-6 0x1.53f5dp-8 -0x1.a374d2p-11
-        0x1.47e984p-14
+        0x1.06eba8p-3 -0x1.81274p-2 0x1.ce2dcap-4 -0x1.b8125ep-6 0x1.55558cp-8 -0x1.b4ed78p-11
+        0x1.b2e1a4p-14 -0x1.f93fb2p-18
     """,
 )
 
-# erfc(x)**(1/8) on 1 <= x <= 3.95; only float32 is computed so
+# erfc(x)**(1/8) on 5/4 <= x <= 3.95; only float32 is computed so
 ERFC_ROOT = Table(
     single="""
-        0x1.00187p+0 -0x1.24baecp-3 -0x1.0c72a4p-4 -0x1.cd9aaep-8 0x1.4fd31ap-7
-        -0x1.88c654p-10 -0x1.5c6026p-15 0x1.08d0e4p-16
+        0x1.00622cp+0 -0x1.2dec76p-3 -0x1.daedb6p-5 -0x1.cb4d84p-7 0x1.cc3294p-7 -0x1.642a9ap-9
+        0x1.693c18p-13
     """,
 )
 
@@ -182,5 +181,28 @@ ATANH = Table(
     double="""
         0x1.9999999999997p-3 0x1.2492492493b3cp-3 0x1.c71c71bdd5825p-4 0x1.745d263e66ff6p-4
         0x1.3b06ee787ac51p-4 0x1.16923e689a56bp-4
+    """,
+)
+
+# (tanh(r) - r) / r**3 in r**2, on |r| <= 0.5567
+TANH = Table(
+    double="""
+        -0x1.555555555546fp-2 0x1.11111110ff56ap-3 -0x1.ba1ba1aaf6f76p-5 0x1.664f454d087a6p-6
+        -0x1.226dd0f78b8f7p-7 0x1.d6c491706925dp-9 -0x1.7ce475142d742p-10 0x1.2f47ec7b0e73p-11
+        -0x1.b6b9dafc09f25p-13 0x1.a59cadb5edee8p-15
+    """,
+    single="""
+        -0x1.55554ap-2 0x1.110ce4p-3 -0x1.b91bc6p-5 0x1.58c81ep-6 -0x1.98605ap-8
+    """,
+)
+
+# (tanh(r / 2) - r / 2) / r**3 in r**2, on |r| <= ln(2)/2
+TANH_HALF = Table(
+    double="""
+        -0x1.55555555554bdp-5 0x1.11111110e0da2p-8 -0x1.ba1ba11762debp-12 0x1.664eca2a9a125p-15
+        -0x1.223c87d4d0f75p-18 0x1.c3875b5b65817p-22
+    """,
+    single="""
+        -0x1.554ee4p-5 0x1.0c324ap-8
     """,
 )
