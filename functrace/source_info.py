@@ -72,7 +72,13 @@ def current_source() -> SourceInfo | None:
     frame = user_frame()
     if frame is None:
         return None
-    return SourceInfo(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+    return _source(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+@functools.lru_cache(maxsize=4096)
+def _source(file: str, line: int, function: str) -> SourceInfo:
+    """Return a line, the same object each time: jaxprs keep one an equation."""
+    return SourceInfo(file, line, function)
 
 
 def user_frame() -> types.FrameType | None:

@@ -12,7 +12,7 @@ import json
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from functrace import compiler
 from functrace.compiler.identity import NotPlainError, program_identity
 from functrace.compiler.runtime import blas, build, lapack
-from functrace.compiler.runtime.program import Program
+from functrace.compiler.runtime.program import ErrorMaker, Program, default_error
 from functrace.compiler.runtime.steps import (
     Copy,
     InputSpec,
@@ -30,6 +30,8 @@ from functrace.compiler.runtime.steps import (
     Step,
     Switch,
     Window,
+    all_steps,
+    numbered,
 )
 from functrace.config import config
 from functrace.core.jaxpr import ClosedJaxpr
@@ -37,7 +39,7 @@ from functrace.core.jaxpr import ClosedJaxpr
 if TYPE_CHECKING:
     from functrace.compiler.pipeline import Compiled
 
-__all__ = ["KeptProgram", "compiled_program", "from_bytes", "to_bytes"]
+__all__ = ["BareProgram", "KeptProgram", "compiled_program", "from_bytes", "to_bytes"]
 
 _SIZE = struct.Struct("<Q")
 _CLASSES = {c.__name__: c for c in (Copy, InputSpec, Loop, OutputSpec, Step, Switch, Window)}
@@ -48,14 +50,21 @@ _SYMBOLS: dict[str, Callable[[], Mapping[str, int]]] = {
 _MOST_BYTES = 4 << 20
 
 
-class KeptProgram:
-    """A program read from disk; all else that a compilation knows is found out when asked for."""
+class BareProgram:
+    """A program alone; all else that a compilation knows is found out when somebody asks.
 
-    def __init__(self, parts: dict[str, Any], closed: ClosedJaxpr, options: dict[str, Any]) -> None:
-        self._closed = closed
-        self._options = options
-        self._full: Any = None
-        self.program = Program(**parts, error=self._error, threads=options["threads"])
+    A compilation is many times as large as the program it makes, and a jitted function may have
+    thousands of these.
+    """
+
+    def __init__(
+        self,
+        closed: ClosedJaxpr,
+        options: dict[str, Any],
+        make: Callable[[ErrorMaker], Program],
+    ) -> None:
+        self._origin = _Origin(closed, options)
+        self.program = make(self._origin.error)
 
     def __call__(self, *args: Any) -> Any:
         """Return the list of results for flat arguments."""
@@ -64,43 +73,81 @@ class KeptProgram:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
+        return getattr(self._origin.full, name)
+
+
+class KeptProgram(BareProgram):
+    """A program read from disk."""
+
+
+class _Origin:
+    """Compiles a program once more, for whoever wants more of it than to run it."""
+
+    def __init__(self, closed: ClosedJaxpr, options: dict[str, Any]) -> None:
+        # Without the memo, which holds the program: nothing here may be held by what it holds.
+        self._closed = ClosedJaxpr(closed.jaxpr, closed.consts)
+        self._options = options
+        self._full: Compiled | None = None
+
+    @property
+    def full(self) -> Compiled:
+        """The whole compilation."""
         if self._full is None:
             self._full = compiler.pipeline.compile_jaxpr(self._closed, **self._options)
-        return getattr(self._full, name)
+        return self._full
 
-    def _error(self, step: Step, *failure: Any) -> BaseException:
+    def error(self, step: Step, kind: str, site: int, details: tuple[int, ...]) -> BaseException:
         """Return what the compilation's own step would raise: it knows the user's line."""
-        mine, theirs = _flat(self.program.steps), _flat(self.compilation.program.steps)
-        known = next((theirs_ for own, theirs_ in zip(mine, theirs) if own is step), step)
-        error: BaseException = compiler.pipeline.step_error(known, *failure)
+        if kind == "interrupt":  # whoever presses Ctrl-C doesn't want to wait for a compiler
+            return default_error(step, kind, site, details)
+        steps = list(all_steps(self.full.program.steps))
+        known: Step = steps[cast("int", step.eqn)]
+        error: BaseException = compiler.pipeline.step_error(known, kind, site, details)
         return error
 
 
 def compiled_program(closed: ClosedJaxpr, name: str, threads: int | None) -> Compiled:
     """Return the program of a jaxpr: the one on disk, or else compiled, and kept for later.
 
-    With checks on, or another backend than LLVM, it is always compiled.
+    With checks on, or another backend than LLVM, it is always compiled, and keeps its compilation.
     """
     options: dict[str, Any] = {"name": name, "threads": threads}
-    key = None if config.checks or config.backend != "llvm" else _key(closed)
-    if key is None:
+    if config.checks or config.backend != "llvm":
         return compiler.pipeline.compile_jaxpr(closed, **options)
-    start = time.perf_counter()
-    kept = build.disk_cache().get(key)
+    key = _key(closed)
+    kept = None if key is None else _read_kept(key, closed, options)
     if kept is not None:
-        program = KeptProgram(from_bytes(kept), closed, options)
-        if config.log_compiles:
-            took = time.perf_counter() - start
-            print(f"functrace found {name or 'a program'} on disk: {took:.3f} s")
-        return cast("Compiled", program)  # it answers all that a Compiled does
+        return cast("Compiled", kept)  # it answers all that a Compiled does
     before = build.cache_info()
-    compiled = compiler.pipeline.compile_jaxpr(closed, **options)
+
+    def compiled(error: ErrorMaker) -> Program:
+        program: Program = compiler.pipeline.compile_jaxpr(closed, error=error, **options).program
+        return program
+
+    program = BareProgram(closed, options, compiled)
     now = build.cache_info()
     # Where all kernels were in memory already, it is an old program in a new size: planning it
     # again is quick, and sizes may be many.
-    if (now.compiled, now.disk_hits) != (before.compiled, before.disk_hits):
-        _keep(key, compiled.program)
-    return compiled
+    if key is not None and (now.compiled, now.disk_hits) != (before.compiled, before.disk_hits):
+        _keep(key, program.program)
+    return cast("Compiled", program)
+
+
+def _read_kept(key: str, closed: ClosedJaxpr, options: dict[str, Any]) -> KeptProgram | None:
+    start = time.perf_counter()
+    kept = build.disk_cache().get(key)
+    if kept is None:
+        return None
+    parts = from_bytes(kept)
+
+    def read(error: ErrorMaker) -> Program:
+        return Program(**parts, error=error, threads=options["threads"])
+
+    program = KeptProgram(closed, options, read)
+    if config.log_compiles:
+        took = time.perf_counter() - start
+        print(f"functrace found {options['name'] or 'a program'} on disk: {took:.3f} s")
+    return program
 
 
 def _key(closed: ClosedJaxpr) -> str | None:
@@ -119,18 +166,6 @@ def _keep(key: str, program: Program) -> None:
         return
     if len(payload) <= _MOST_BYTES:
         build.disk_cache().put(key, payload)
-
-
-def _flat(steps: Sequence[Step]) -> Iterator[Step]:
-    """Yield all steps, nested ones included, in order."""
-    for step in steps:
-        yield step
-        if isinstance(step.kernel, Loop):
-            yield from _flat(step.kernel.body)
-            yield from _flat(step.kernel.test)
-        elif isinstance(step.kernel, Switch):
-            for branch in step.kernel.branches:
-                yield from _flat(branch)
 
 
 # --- plain data --------------------------------------------------------------------------------
@@ -201,7 +236,8 @@ def from_bytes(data: bytes) -> dict[str, Any]:
         array = np.frombuffer(data, dtype, int(np.prod(shape)), start).reshape(shape)
         constants[slot] = array.copy()
         start += array.nbytes
-    return {**{name: _read(part, kernels) for name, part in table.items()}, "constants": constants}
+    parts = {name: _read(part, kernels) for name, part in table.items()}
+    return {**parts, "steps": numbered(parts["steps"]), "constants": constants}
 
 
 def _read(part: Any, kernels: Sequence[KernelCode]) -> Any:

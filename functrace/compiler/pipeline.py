@@ -34,9 +34,9 @@ from functrace.compiler.plan import ArrayProgram, Group, Memory, Op, Output, Pla
 from functrace.compiler.runtime.build import assembly
 from functrace.compiler.runtime.build import cache_info as kernel_counts
 from functrace.compiler.runtime.cache import CacheInfo
-from functrace.compiler.runtime.program import Program, default_error
+from functrace.compiler.runtime.program import ErrorMaker, Program, default_error
 from functrace.compiler.runtime.runner import PythonProgram, StepFunction, source_function
-from functrace.compiler.runtime.steps import InputSpec, KernelCode, OutputSpec, Step
+from functrace.compiler.runtime.steps import InputSpec, KernelCode, OutputSpec, Step, numbered
 from functrace.compiler.schedule import Schedule, check_schedule
 from functrace.compiler.simplify import simplify
 from functrace.compiler.views import resolve_views
@@ -60,6 +60,7 @@ class Compilation:
     name: str = ""
     backend: str = "llvm"
     threads: int | None = None
+    error: ErrorMaker | None = None
     simplified: ClosedJaxpr = None  # type: ignore[assignment]
     as_steps: set[JaxprEqn] = field(default_factory=set)
     arrays: ArrayProgram = None  # type: ignore[assignment]
@@ -146,8 +147,10 @@ def _build(c: Compilation) -> None:
         "constants": constants,
         "temporaries": sorted(m.offsets.items()),
         "arena_bytes": m.arena_bytes,
-        "error": step_error,
+        "error": c.error or step_error,
     }
+    if c.error is not None:
+        steps = list(numbered(steps))
     if c.backend == "llvm":
         c.program = Program(inputs, outputs, m.n_slots, steps, threads=c.threads, **common)
     else:
@@ -380,6 +383,7 @@ def compile_jaxpr(
     name: str = "",
     backend: str | None = None,
     threads: int | None = None,
+    error: ErrorMaker | None = None,
 ) -> Compiled:
     """Return the compiled program of a closed jaxpr.
 
@@ -390,8 +394,9 @@ def compile_jaxpr(
         name: what to call it in messages.
         backend: ``llvm``, ``numba`` or ``python``; ``config.backend`` without it.
         threads: most threads it may use; ``config.threads`` says so for all programs.
+        error: makes the exceptions of failed steps; these then know nothing but their numbers.
     """
-    c = Compilation(closed, tuple(donated), name, backend or config.backend, threads)
+    c = Compilation(closed, tuple(donated), name, backend or config.backend, threads, error)
     before = kernel_counts() if config.log_compiles else None
     for stage in STAGES:
         start = time.perf_counter()

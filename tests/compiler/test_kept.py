@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -15,10 +16,13 @@ import pytest
 import functrace as ft
 from functrace import lax
 from functrace.compiler import kept
+from functrace.compiler.codegen import StepCode
 from functrace.compiler.identity import NotPlainError, program_identity
 from functrace.compiler.kept import KeptProgram, compiled_program
+from functrace.compiler.plan import Group, Op
 from functrace.compiler.runtime.build import clear_caches
 from functrace.compiler.runtime.image import supported
+from functrace.compiler.schedule import Schedule
 from functrace.config import config
 from functrace.core.lowering import Elementwise
 from functrace.core.trace import Primitive
@@ -80,11 +84,24 @@ def test_a_found_program_gives_the_same_bits(name: str) -> None:
 
 def test_everything_else_of_a_found_program_is_made_when_asked_for() -> None:
     first, second = found(*_flat_program("step"))
-    assert second._full is None
+    assert second._origin._full is None
     assert second.as_text("plan") == first.as_text("plan")
     assert second.cost_analysis() == first.cost_analysis()
     assert second.memory_analysis() == first.memory_analysis()
     assert len(second.step_work()) == len(second.program.steps)
+
+
+def test_a_program_keeps_nothing_of_its_compilation() -> None:
+    def parts_alive() -> int:
+        gc.collect()
+        return sum(isinstance(x, (Group, Op, Schedule, StepCode)) for x in gc.get_objects())
+
+    before = parts_alive()
+    f = ft.jit(lambda x: np.tanh(x).sum(0) + ft.lax.fori_loop(0, 9, lambda i, y: y * 1.5, x[0]))
+    f(np.ones((700, 90)))
+    assert parts_alive() == before
+    work = f.lower(np.ones((700, 90))).compile().cost_analysis()
+    assert work["flops"] > 0
 
 
 def _flat_program(name: str) -> tuple[Any, ...]:

@@ -7,8 +7,9 @@ dataclass takes eight times as long to define.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,6 +26,8 @@ __all__ = [
     "Step",
     "Switch",
     "Window",
+    "all_steps",
+    "numbered",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -197,3 +200,31 @@ class Step(NamedTuple):
     eqn: object = None
     label: str = ""
     light: bool = False
+
+
+def all_steps(steps: Sequence[Step]) -> Iterator[Step]:
+    """Yield all steps, those inside of others included, in order."""
+    for step in steps:
+        yield step
+        if isinstance(step.kernel, Loop):
+            yield from all_steps(step.kernel.body)
+            yield from all_steps(step.kernel.test)
+        elif isinstance(step.kernel, Switch):
+            for branch in step.kernel.branches:
+                yield from all_steps(branch)
+
+
+def numbered(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Return steps that know of their origin only which of ``all_steps`` they are."""
+    numbers = itertools.count()
+
+    def one(step: Step) -> Step:
+        number, kernel = next(numbers), step.kernel
+        if isinstance(kernel, Loop):
+            body = tuple(map(one, kernel.body))
+            kernel = kernel._replace(body=body, test=tuple(map(one, kernel.test)))
+        elif isinstance(kernel, Switch):
+            kernel = kernel._replace(branches=tuple(tuple(map(one, b)) for b in kernel.branches))
+        return step._replace(kernel=kernel, eqn=number)
+
+    return tuple(map(one, steps))
