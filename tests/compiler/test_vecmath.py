@@ -228,9 +228,8 @@ def test_a_short_loop_gives_the_bits_of_a_long_one(name: str) -> None:
 @pytest.mark.parametrize("dtype", accuracy.DTYPES)
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_loops_over_functions_vectorise(name: str, dtype: str) -> None:
-    module = build._optimised(emit_llvm.kernel_module(kernel(name, dtype, MATH_ARITY[name])))
-    text = str(module.get_function("kernel"))
-    module.close()
+    with build._optimised(emit_llvm.kernel_module(kernel(name, dtype, MATH_ARITY[name]))) as module:
+        text = str(module.get_function("kernel"))
     lanes = {"float64": "<8 x double>", "float32": "<16 x float>"}[dtype]
     assert f"fma.v{lanes[1:].partition(' ')[0]}" in text
     # Nothing is done lane by lane, and nothing called but the C library for huge angles.
