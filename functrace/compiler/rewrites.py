@@ -374,11 +374,65 @@ def window_sum(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
 
 def _sees(r: Rewriter, atom: Atom, invars: list[Atom]) -> bool:
     """Whether an atom is the window of the array that is about to be written."""
-    eqn = r.made_by(atom, "dynamic_slice")
-    if eqn is None or eqn.invars[0] is not invars[0]:
+    return _is_window(r, atom, invars[0], _places(invars[0], atom, invars[2:]))
+
+
+def _is_window(r: Rewriter, atom: Atom, array: Atom, starts: tuple[int, ...] | None) -> bool:
+    """Whether an atom is the window of an array that begins at a place."""
+    eqn = r.made_by(atom, "slice")
+    if eqn is None or eqn.invars[0] is not array:
         return False
-    pairs = zip(eqn.invars[1:], invars[2:])
-    return all(isinstance(a, Literal) and a.val == b.val for a, b in pairs)  # type: ignore[union-attr]
+    return tuple(eqn.params["start_indices"]) == starts and set(eqn.params["strides"] or (1,)) == {
+        1
+    }
+
+
+def _places(array: Atom, window: Atom, starts: list[Atom]) -> tuple[int, ...] | None:
+    """Where a window of an array begins, moved inside, if it is a known place."""
+    if not all(isinstance(a, Literal) for a in starts):
+        return None
+    numbers = [int(np.asarray(a.val)) for a in starts if isinstance(a, Literal)]
+    room = [n - k for n, k in zip(array.aval.shape, window.aval.shape)]
+    return tuple(max(0, min(i, most)) for i, most in zip(numbers, room))
+
+
+@rewrite("dynamic_slice")
+def slice_at_known_place(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """A window at a known place is a view."""
+    array, *starts = invars
+    sizes = params["slice_sizes"]
+    if not starts or not all(isinstance(a, Literal) for a in starts):
+        return None
+    numbers = [int(np.asarray(a.val)) for a in starts if isinstance(a, Literal)]
+    firsts = [max(0, min(i, n - k)) for i, n, k in zip(numbers, array.aval.shape, sizes)]
+    return r.apply(
+        "slice",
+        array,
+        start_indices=tuple(firsts),
+        limit_indices=tuple(i + k for i, k in zip(firsts, sizes)),
+        strides=(1,) * len(sizes),
+    )
+
+
+@rewrite("add")
+def window_back(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
+    """Setting a window to zero and adding what was in it is adding zero there.
+
+    The transpose of ``x.at[window].add(...)`` is such a sum.
+    """
+    for cut, back in (invars, invars[::-1]):
+        written, padded = r.made_by(cut, "dynamic_update_slice"), r.made_by(back, "pad")
+        if written is None or padded is None or not _is(padded.invars[1], -0.0):
+            continue
+        array, zeros, *starts = written.invars
+        config = padded.params["padding_config"]
+        splat = r.made_by(zeros, "broadcast_in_dim")
+        if splat is None or not _is(splat.invars[0], 0.0) or any(c[2] for c in config):
+            continue
+        place = _places(array, zeros, starts)
+        if place == tuple(c[0] for c in config) and _is_window(r, padded.invars[0], array, place):
+            return r.apply("add", array, r.apply("pad", zeros, padded.invars[1], **padded.params))
+    return None
 
 
 # --- products ----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ Every output ends in an array of its own, or is marked to be copied from another
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,11 +61,20 @@ _LARGE = 4096
 _SHORT_ROW = 16
 
 _COPY = Elementwise(lambda b, x: x)
-_PRODUCT = Reduction(
-    lambda b, acc, x, **params: b.add(acc, x),
-    lambda dtype, **params: 0,
-    lambda b, x, y: b.mul(x, y),
-)
+
+
+def _product_of(zero: Callable[[np.dtype[Any]], Any]) -> Reduction:
+    """Return the fold that is a matrix product, which starts with ``zero(dtype)``."""
+    return Reduction(
+        lambda b, acc, x, **params: b.add(acc, x),
+        lambda dtype, **params: zero(dtype),
+        lambda b, x, y: b.mul(x, y),
+    )
+
+
+#: -0 is the exact neutral number: adding to it costs nothing, and most products here are short.
+_PRODUCT = _product_of(lambda dtype: -dtype.type(0) if dtype.kind in "fc" else dtype.type(0))
+_EMPTY_PRODUCT = _product_of(lambda dtype: dtype.type(0))
 
 
 def resolve_views(
@@ -279,8 +288,9 @@ class _Resolver:
         (out,) = eqn.outvars
         total = self.array(out.aval.shape, out.aval.dtype, "temporary")
         params = {"axes": tuple(range(out.aval.ndim, len(shape)))}
+        rule = _PRODUCT if math.prod(shape) else _EMPTY_PRODUCT
         self.ops.append(
-            Op(len(self.ops), eqn.primitive.name, _PRODUCT, list(folded), [total], params, eqn)
+            Op(len(self.ops), eqn.primitive.name, rule, list(folded), [total], params, eqn)
         )
         self.env[out] = total.read()
 

@@ -39,12 +39,23 @@ def into_window(x: Any, update: Any) -> Any:
     return dynamic_update_slice(x, update, (np.int64(3),))
 
 
+def cut(x: Any) -> Any:
+    return into_window(x, full((4,), 0.0, x.dtype))
+
+
+def put_back(x: Any) -> Any:
+    around = ((3, 5, 0),)
+    return PRIMITIVES["pad"].bind(window(x), full((), -0.0, x.dtype), padding_config=around)
+
+
 # For each rewrite: programs of two arrays of 12 elements of the dtypes named.
 CASES: dict[str, list[tuple[Program, str]]] = {
     "window_sum": [
         (lambda x, y: into_window(x, add(window(y), window(x))), "dfi"),
         (lambda x, y: into_window(x, sub(window(x), window(y))), "dfi"),
     ],
+    "slice_at_known_place": [(lambda x, y: window(x), "dfi")],
+    "window_back": [(lambda x, y: add(cut(x), put_back(x)), "df")],
     "add_zero": [
         (lambda x, y: add(x, np.float64(-0.0)), "d"),
         (lambda x, y: add(np.int32(0), x), "i"),

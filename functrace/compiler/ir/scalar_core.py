@@ -166,6 +166,16 @@ def _fold(name: str, dtype: DType, args: tuple[Scalar, ...]) -> Scalar | None:
         return Const(dtype, args[0].value.view(dtype))
     if name in ("add", "sub", "mul") and dtype == I64:
         return _fold_index(name, *args)
+    if name in ("and", "or") and dtype == BOOL:
+        return _fold_truth(name == "and", *args)
+    return None
+
+
+def _fold_truth(both: bool, x: Scalar, y: Scalar) -> Scalar | None:
+    """What is known of "both" or "any" when one side is: decided, or up to the other side."""
+    for one, other in ((x, y), (y, x)):
+        if isinstance(one, Const):
+            return other if bool(one.value) == both else one
     return None
 
 
