@@ -11,6 +11,7 @@ import numpy as np
 
 from functrace.compiler.ir.builder import ArrayRef, Index, KernelBuilder, MemoryRef
 from functrace.compiler.ir.kernel import Kernel, Region, Value, regions_of
+from functrace.compiler.ir.quotients import hoist_divisors
 from functrace.compiler.memory import scratch_arrays
 from functrace.compiler.plan import (
     Array,
@@ -168,7 +169,7 @@ class KernelMaker:
     def finish(self, extent: int = 1, grain: int = 0, light: bool = False) -> StepCode:
         """Return the finished step."""
         b = self.b
-        kernel = b.finish()
+        kernel = b.finish(hoist_divisors)
         values = {**b.param_values, **self._values}
         record = tuple(values[i] for i in range(b.record_length))
         slot_words = frozenset(self._slot_words)

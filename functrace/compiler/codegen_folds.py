@@ -18,7 +18,7 @@ from functrace.core.lowering import Reduction
 __all__ = ["FoldMaker"]
 
 #: Lines up to these lengths are folded by one, or by a few accumulators; longer ones in lanes.
-_TINY_LINE, _LONG_LINE = 8, 1024
+_TINY_LINE, _WIDE_LINE, _LONG_LINE = 8, 128, 1024
 
 
 class FoldMaker(TileMaker):
@@ -169,7 +169,8 @@ class FoldMaker(TileMaker):
             return self.short_fold(self.b._index(n), element)
         once = self.part_cost > LIGHT
         start = self.identities()
-        return vector_fold(self.b, n, start, self.combine, element, self.width(), once)
+        lanes = self.width() * (2 if known > _WIDE_LINE else 1)
+        return vector_fold(self.b, n, start, self.combine, element, lanes, once)
 
     def short_fold(self, n: Value, element: Callable[[Value], list[Value]]) -> list[Value]:
         """Fold one after the other."""

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from functrace.compiler.codegen import StepCode
 from functrace.compiler.ir.builder import KernelBuilder
 from functrace.compiler.ir.kernel import (
+    INNER_ARITY,
     Const,
     For,
     If,
@@ -210,7 +211,7 @@ class _Counter:
 
     def op(self, op: ScalarOp) -> Work:
         if op.name in ("math", "extern"):
-            return Work(1) if op.attr == "sqrt" else Work(0, 1)
+            return Work(1) if op.attr in ("sqrt", *INNER_ARITY) else Work(0, 1)
         if op.result.dtype.kind == "f":
             return Work(int(op.name in _COUNTED))
         number = _integer(op.name, [self.value(a) for a in op.args])

@@ -37,6 +37,7 @@ from functrace.compiler.ir.kernel import (
     Load,
     Local,
     Poll,
+    Region,
     Scalar,
     Site,
     Store,
@@ -454,10 +455,12 @@ class KernelBuilder(Builder):
             self.ranges.number(number, int(value))
         return number
 
-    def finish(self) -> Kernel:
-        """The kernel, cleaned up and numbered canonically."""
+    def finish(self, *passes: Callable[[Builder, Region], None]) -> Kernel:
+        """The kernel, cleaned up, changed by passes, and numbered canonically."""
         (body,) = self._regions
         remove_dead(body)
+        for change in passes:
+            change(self, body)
         params = [e.value for e in self._record if e.value is not None]
         renumber([self.lo, self.hi, *params], body)
         self._canonical_groups()

@@ -10,6 +10,7 @@ from functrace.compiler.ir.kernel import (
     F32,
     FAIL_KINDS,
     I64,
+    INNER_ARITY,
     MATH_ARITY,
     MAX_DETAILS,
     NAMED_OPS,
@@ -171,7 +172,8 @@ class _Checker:
     def op(self, op: Op) -> None:
         name, dtype = op.name, op.result.dtype
         if name in NAMED_OPS:
-            arity = MATH_ARITY.get(op.attr) if name == "math" else len(op.args)
+            known = MATH_ARITY | INNER_ARITY
+            arity = known.get(op.attr) if name == "math" else len(op.args)
             self.require(arity == len(op.args), op, "a function that is unknown or of other arity")
             same = all(a.dtype == dtype and dtype.kind == "f" for a in op.args)
             self.require(same, op, "arguments and result must have one float dtype")

@@ -24,8 +24,9 @@ from functrace.compiler.ir import (
     vecmath_trig,
 )
 from functrace.compiler.ir.builder import build_function
-from functrace.compiler.ir.kernel import F32, F64, MATH_ARITY, DType, Function, Region
+from functrace.compiler.ir.kernel import F32, F64, INNER_ARITY, MATH_ARITY, DType, Function, Region
 from functrace.compiler.ir.kernel_passes import named_calls
+from functrace.compiler.ir.quotients import quotient
 
 Rule = Callable[..., Any]
 
@@ -64,6 +65,8 @@ RULES: dict[str, Rule] = {
     "hypot": vecmath_special.hypot,
     "fmod": vecmath_fmod.fmod,
 }
+
+INNER_RULES: dict[str, Rule] = {"quotient": quotient}
 
 
 # The largest error of each function in units in the last place, for float64 and float32, over all
@@ -110,7 +113,8 @@ def function(name: str, dtype: DType) -> Function:
     """The function `name` for float32 or float64."""
     if dtype not in (F32, F64):
         raise TypeError(f"{name}: vecmath works on float32 and float64, not {dtype}")
-    return build_function(f"vm.{name}.{dtype.name}", [dtype] * MATH_ARITY[name], RULES[name])
+    arity, rule = (MATH_ARITY | INNER_ARITY)[name], (RULES | INNER_RULES)[name]
+    return build_function(f"vm.{name}.{dtype.name}", [dtype] * arity, rule)
 
 
 def used_functions(bodies: Sequence[Region]) -> tuple[list[Function], list[tuple[str, int]]]:
