@@ -285,8 +285,8 @@ def op_cost(op: Op) -> int:
     """Return about how many scalar operations one element of an operation takes."""
     if not isinstance(op.lowering, Elementwise):
         return _INDEXED_COST
-    params = tuple(sorted(op.params.items()))
-    return rule_cost(op.lowering, tuple(x.dtype for x in op.operands), params)
+    params = tuple(sorted(op.params.items())) if op.params else ()
+    return rule_cost(op.lowering, tuple([x.dtype for x in op.operands]), params)
 
 
 @lru_cache(maxsize=4096)

@@ -211,8 +211,9 @@ class _Fuser:
         if isinstance(op.lowering, Indexed) or not isinstance(operand, Read):
             return False
         if isinstance(op.lowering, Elementwise):
-            space = squeeze(op.outs[0].shape)
-            return squeeze(operand.shape) == space and operand.pointwise
+            shape = op.outs[0].shape
+            same = operand.shape == shape or squeeze(operand.shape) == squeeze(shape)
+            return same and operand.pointwise
         return operand.pointwise
 
     def new_group(self, op: Op, kind: str, space: Shape) -> int:

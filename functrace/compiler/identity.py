@@ -76,6 +76,7 @@ class _Writer:
     def __init__(self) -> None:
         self.numbers: dict[Var, int] = {}
         self.lines: list[str] = []
+        self.own: set[Primitive] = set()
         self.constant_bytes = 0
 
     def closed(self, closed: ClosedJaxpr) -> list[str]:
@@ -94,8 +95,10 @@ class _Writer:
 
     def equation(self, eqn: JaxprEqn) -> None:
         primitive = eqn.primitive
-        if not _is_own(primitive):
-            raise NotPlainError(f"{primitive.name} is not functrace's own")
+        if primitive not in self.own:
+            if not _is_own(primitive):
+                raise NotPlainError(f"{primitive.name} is not functrace's own")
+            self.own.add(primitive)
         params = eqn.params
         if isinstance(primitive.lowering, Nested):  # names and the like don't matter
             params = {"jaxpr": params[primitive.lowering.jaxpr]}

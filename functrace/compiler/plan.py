@@ -54,7 +54,7 @@ def contiguous_strides(shape: Shape) -> Shape:
 
 def squeeze(shape: Shape) -> Shape:
     """Return a shape without its axes of size 1: the space that loops run over."""
-    return tuple(n for n in shape if n != 1)
+    return tuple([n for n in shape if n != 1]) if 1 in shape else shape
 
 
 @dataclass(eq=False, slots=True)
@@ -134,7 +134,9 @@ class Read:
 
     def space_strides(self) -> Shape:
         """Return the strides along the axes that aren't of size 1."""
-        return tuple(s for s, n in zip(self.strides, self.shape) if n != 1)
+        if 1 not in self.shape:
+            return self.strides
+        return tuple([s for s, n in zip(self.strides, self.shape) if n != 1])
 
     def __str__(self) -> str:
         if self.whole and self.shape == self.array.shape:
@@ -196,6 +198,7 @@ class Op:
     eqn: JaxprEqn | None = None
     bodies: tuple[Body, ...] = ()
     stacks: tuple[Read, ...] = ()
+    _reads: list[Read] | None = field(default=None, init=False)
 
     @property
     def avals_in(self) -> list[ShapedArray]:
@@ -210,7 +213,14 @@ class Op:
     @property
     def reads(self) -> list[Read]:
         """The operands that are in memory."""
-        return [x for x in self.operands if isinstance(x, Read)]
+        if self._reads is None:
+            self._reads = [x for x in self.operands if isinstance(x, Read)]
+        return self._reads
+
+    def put_operand(self, k: int, operand: Operand) -> None:
+        """Replace an operand."""
+        self.operands[k] = operand
+        self._reads = None
 
     def __str__(self) -> str:
         outs = ", ".join(f"{a}:{a.dtype.name}[{','.join(map(str, a.shape))}]" for a in self.outs)
@@ -315,7 +325,9 @@ class Group:
     @property
     def ops(self) -> list[Op]:
         """All of its operations, in order."""
-        return [op for p in self.parts for op in (*p.body, *p.folds, *p.epilogue)]
+        if not self.phases:
+            return [*self.body, *self.folds, *self.epilogue]
+        return [op for p in self.phases for op in (*p.body, *p.folds, *p.epilogue)]
 
     @property
     def kept(self) -> Shape:
@@ -324,8 +336,9 @@ class Group:
 
     def loads(self) -> list[Read]:
         """Return what it reads from memory."""
-        made = {a for op in self.ops for a in op.outs}
-        return [r for op in self.ops for r in op.reads if r.array not in made]
+        ops = self.ops
+        made = {a for op in ops for a in op.outs}
+        return [r for op in ops for r in op.reads if r.array not in made]
 
     def __str__(self) -> str:
         head = f"group {self.index}: {self.kind}"

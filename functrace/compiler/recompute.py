@@ -27,6 +27,8 @@ Reader = tuple[Group, Op, int]
 
 def recompute_cheap(program: ArrayProgram, groups: list[Group]) -> list[Group]:
     """Return the groups, in which cheap operations are copied to the groups that need them."""
+    if all(a.nbytes < _WORTH_BYTES for group in groups for a in group.stores):
+        return groups
     outputs = {o.array for o in program.outputs}
     readers: dict[Array, list[Reader]] = {}
     for group in groups:
@@ -125,7 +127,7 @@ def _move(
         old = reader.operands[k]
         assert isinstance(old, Read)
         copy = copies[id(other)]
-        reader.operands[k] = Read(copy, old.shape, old.strides, old.offset)
+        reader.put_operand(k, Read(copy, old.shape, old.strides, old.offset))
         readers.setdefault(copy, []).append((other, reader, k))
     stored.discard(out)
     group.stores.remove(out)

@@ -53,8 +53,8 @@ def inner_jaxprs(primitive: Primitive, params: dict[str, Any]) -> list[ClosedJax
 
 def has_effects(primitive: Primitive, params: dict[str, Any]) -> bool:
     """Whether an equation, or one inside of it, does more than compute its results."""
-    if primitive.effect:
-        return True
+    if primitive.effect or not holds_jaxprs(primitive):
+        return primitive.effect
     return any(
         has_effects(eqn.primitive, eqn.params)
         for closed in inner_jaxprs(primitive, params)

@@ -21,8 +21,8 @@ import numpy as np
 from functrace.compiler.codegen import MOST_STATIC_STRIDE, Printed, StepCode
 from functrace.compiler.codegen_literals import bits_of, data_of
 from functrace.compiler.codegen_rows import rows_of_block
-from functrace.compiler.plan import Array, Group, Memory, Number, Op, Operand
-from functrace.compiler.schedule import TILE, Schedule, read_key
+from functrace.compiler.plan import Array, Group, Memory, Number, Op, Operand, Read
+from functrace.compiler.schedule import TILE, Schedule, space_strides
 from functrace.core.lowering import Elementwise, Indexed
 
 __all__ = ["Description", "Template"]
@@ -50,6 +50,7 @@ class Description:
         self.numbers: dict[int, int] = {}
         self.arrays: dict[Array, int] = {}
         self.array_types: list[Any] = []
+        self.known_strides: dict[tuple[int, ...], tuple[int, ...]] = {}
         key = (
             self.schedule(plan),
             tuple([self.part(part) for part in group.parts]),
@@ -70,6 +71,12 @@ class Description:
         if self.exact or 0 <= n <= MOST_STATIC_STRIDE:
             return n
         return _OPEN + self.numbers.setdefault(n, len(self.numbers))
+
+    def strides(self, strides: tuple[int, ...]) -> tuple[int, ...]:
+        known = self.known_strides.get(strides)
+        if known is None:
+            known = self.known_strides[strides] = tuple(map(self.number, strides))
+        return known
 
     def slot(self, slot: int) -> int:
         return self.slots.setdefault(slot, len(self.slots))
@@ -94,7 +101,7 @@ class Description:
                 key[-1] == "store",
                 self.array(a.array),
                 self.number(a.offset),
-                *map(self.number, a.strides),
+                self.strides(a.strides),
             )
             for key, a in plan.accesses.items()
         ]
@@ -119,21 +126,22 @@ class Description:
         return (len(part.space), part.axes, tuple(body), tuple(folds), tuple(epilogue), stores)
 
     def op(self, op: Op, space: tuple[int, ...], data: dict[Number, Any]) -> Any:
-        rule = op.lowering.rule if isinstance(op.lowering, Elementwise) else op.lowering
-        params = tuple([(k, plain(op.params[k])) for k in sorted(op.params)])
-        operands = [self.operand(x, op, space, data) for x in op.operands]
-        return (op.name, rule, params, *operands, *map(self.array, op.outs))
+        rule: Any = op.lowering
+        shapes: Any = None
+        if isinstance(rule, Elementwise):
+            rule = rule.rule
+        elif isinstance(rule, Indexed):
+            seen = [(x.shape, x.strides if isinstance(x, Read) else ()) for x in op.operands]
+            shapes = (op.outs[0].shape, *seen)
+        params = tuple([(k, plain(op.params[k])) for k in sorted(op.params)]) if op.params else ()
+        operands = [self.operand(x, space, data) for x in op.operands]
+        return (op.name, rule, params, shapes, *operands, *map(self.array, op.outs))
 
-    def operand(self, x: Operand, op: Op, space: tuple[int, ...], data: dict[Number, Any]) -> Any:
-        seen = (x.shape, op.outs[0].shape) if isinstance(op.lowering, Indexed) else ()
+    def operand(self, x: Operand, space: tuple[int, ...], data: dict[Number, Any]) -> Any:
         if isinstance(x, Number):
-            if x in data:
-                return (x.dtype.char, self.number(bits_of(x)), seen)
-            return (x.dtype.char, x.value.tobytes(), seen)
-        if seen:
-            return (self.array(x.array), x.strides, x.offset, seen)
-        array, strides, offset = read_key(x, space)
-        return (self.array(array), self.number(offset), *map(self.number, strides))
+            value = self.number(bits_of(x)) if x in data else x.value.tobytes()
+            return (x.dtype.char, value)
+        return (self.array(x.array), self.number(x.offset), self.strides(space_strides(x, space)))
 
 
 def plain(value: Any) -> Any:
