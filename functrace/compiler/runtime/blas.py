@@ -34,8 +34,8 @@ _LAPACK = ("potrf", "getrf", "geqrf", "gesdd")
 #: Routines whose names say whether they are for real or for complex matrices.
 _LAPACK_REAL, _LAPACK_COMPLEX = ("orgqr", "syevd"), ("ungqr", "heevd")
 #: A product is split into two, four, eight and sixteen blocks from so many multiplications on
-#: (203**3, 645**3, 2048**3, 4096**3); few, because each block packs its rows and columns again.
-_SPLIT_MATRIX = (1 << 23, 1 << 28, 1 << 33, 1 << 36)
+#: (203**3, 645**3, 2580**3, 5160**3); few, because each block packs its rows and columns again.
+_SPLIT_MATRIX = (1 << 23, 1 << 28, 1 << 34, 1 << 37)
 _SPLIT_VECTOR, _VECTOR_SHIFT = 1 << 19, 18
 _MOST_BLOCKS = 16
 _BLOCK_STEP = 16

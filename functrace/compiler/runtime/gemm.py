@@ -1,6 +1,6 @@
 """Matrix products by kernels of our own, where those are faster than the library's.
 
-They win on CPUs with 512-bit vectors for products of up to some 500**3: no call to prepare, little
+They win on CPUs with 512-bit vectors for products of up to 1,000**3: no call to prepare, little
 to pack, and all threads share one packed copy. Larger ones are the library's (`blas`).
 """
 
@@ -22,7 +22,7 @@ __all__ = ["OwnProduct", "own_product", "wide_vectors"]
 
 _LETTERS = {"float32": "s", "float64": "d"}
 #: Multiplications of one product. Below, the library is as fast, and its call compiles sooner.
-_LEAST, _MOST = 3 << 17, 1 << 27
+_LEAST, _MOST = 3 << 17, 1 << 30
 #: Rows and columns that would leave most of a tile empty.
 _FEWEST_ROWS = 4
 #: k is cut into blocks of at most so many: a panel and the rows it meets stay in the caches.
@@ -30,8 +30,8 @@ _DEPTH = 384
 #: What has more bytes is packed: second operands in memory's order if enough rows make use of it,
 #: first operands stored transposed if enough columns do.
 _PACKED_BYTES, _PACKED_ROWS = 5 << 17, 128
-#: Second operands in memory's order are read in place up to so many bytes.
-_READ_BYTES = 1 << 22
+#: To share the packing of second operands of more bytes takes many rows to gain by it.
+_LARGE_BYTES, _LARGE_ROWS = 1 << 22, 512
 _TURNED_BYTES, _TURNED_COLUMNS = 1 << 17, 128
 #: Packed copies of a whole batch may take so much memory.
 _MOST_BYTES = 1 << 24
@@ -149,9 +149,10 @@ class OwnProduct(NamedTuple):
         wanted = min(m * n * k // _TASK, _MOST_TASKS)
         if self.batch * m * n * k < _SPLIT or wanted < 2:
             return m, 1, n, 1
-        rows = _multiple(-(-m // wanted), 4 * ROWS)
+        # Tasks of many rows read the second operand seldom.
+        rows = _multiple(-(-m // min(wanted, _MOST_TASKS // 2)), 4 * ROWS)
         row_tasks = -(-m // rows)
-        cols = _multiple(-(-n * row_tasks // wanted), 2 * PANEL[self.letter])
+        cols = _multiple(-(-n * row_tasks // wanted), PANEL[self.letter])
         return rows, row_tasks, cols, -(-n // cols)
 
 
@@ -177,10 +178,10 @@ def own_product(
     if a.transposed and m * k * dtype.itemsize > _TURNED_BYTES and n >= _TURNED_COLUMNS:
         first = Packing(letter, batch if a.batch_stride else 1, k, m, depth, False)
     nbytes = k * n * dtype.itemsize
+    if nbytes > _LARGE_BYTES and m < _LARGE_ROWS:
+        return None
     if b.transposed or (nbytes > _PACKED_BYTES and m >= _PACKED_ROWS):
         second = Packing(letter, batch if b.batch_stride else 1, k, n, depth, b.transposed)
-    elif nbytes > _READ_BYTES:
-        return None
     product = OwnProduct(letter, sizes, batch, depth, first, second)
     return product if sum(product.scratch) * dtype.itemsize <= _MOST_BYTES else None
 

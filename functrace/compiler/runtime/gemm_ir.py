@@ -17,6 +17,8 @@ LANES = {"s": 16, "d": 8}
 _VECTORS = 3
 PANEL = {letter: _VECTORS * lanes for letter, lanes in LANES.items()}
 ROWS = 8
+#: Lines of the second operand are fetched so many steps before they are used.
+_AHEAD = 16
 #: Sides of the squares that are transposed in registers.
 _SQUARE = 8
 
@@ -269,7 +271,7 @@ def _tile(letter: str, vectors: int) -> str:
     head = [
         f"define internal void @ft_tile{vectors}(ptr noalias %a, i64 %rs, i64 %cs, i64 %high, "
         "ptr noalias %b, i64 %line, i64 %depth, ptr noalias %c, i64 %ldc, $B %mask, i1 %add) "
-        "noinline {\nentry:\n  %last = sub i64 %high, 1",
+        f"noinline {{\nentry:\n  %last = sub i64 %high, 1\n  %ahead = mul i64 %line, {_AHEAD}",
         "  %adds.0 = insertelement $B poison, i1 %add, i32 0",
         "  %adds = shufflevector $B %adds.0, $B poison, <$W x i32> zeroinitializer",
     ]
@@ -298,8 +300,10 @@ def _tile(letter: str, vectors: int) -> str:
 
 def _tile_loop(vectors: int, lanes: int) -> list[str]:
     """One step along k: the sums ``s`` become ``n``."""
-    lines = []
+    lines = ["  %soon = getelementptr $S, ptr %bp, i64 %ahead"]
     for v in range(vectors):
+        lines.append(f"  %soon{v} = getelementptr $S, ptr %soon, i64 {v * lanes}")
+        lines.append(f"  call void @llvm.prefetch.p0(ptr %soon{v}, i32 0, i32 3, i32 1)")
         lines.append(f"  %bq{v} = getelementptr $S, ptr %bp, i64 {v * lanes}")
         lines.append(f"  %b{v} = {_load(f'%bq{v}', '%mask' if v == vectors - 1 else '')}")
     for i in range(ROWS):
