@@ -493,9 +493,18 @@ def test_the_memory_of_large_results_is_used_again(large: Program, way: str) -> 
         assert multiarray.get_handler_name(np.empty(300_000)) != "functrace"
 
 
+def test_so_is_that_of_several_results_at_once(way: str) -> None:
+    program = many(3, (20_000,), result="tuple")
+    x = np.arange(20_000.0)
+    for _ in range(3):
+        places = {y.ctypes.data for y in program.call(x, x, x)}
+    if way == "builtin" and sys.platform in ("linux", "darwin"):
+        assert {y.ctypes.data for y in program.call(x, x, x)} == places
+
+
 def test_large_results_may_be_resized_and_outlive_the_shelf(large: Program) -> None:
     x = np.arange(300_000.0)
-    kept = [large.call(x) for _ in range(20)]
+    kept = [large.call(x) for _ in range(40)]
     for size in (10, 200_000, 400_000, 5):
         result = large.call(x)
         result.resize(size, refcheck=False)

@@ -179,7 +179,7 @@ done:
 }
 """
 
-_PLACES = 16
+_PLACES = 32
 _known = sys.platform in ("linux", "darwin")
 _linux = sys.platform == "linux"
 #: What the text needs of the C library, and what it offers.
@@ -189,7 +189,7 @@ MEMORY_ENTRIES = ("ft_memory", "ft_shelf_clear") if _known else ()
 
 def memory_constants() -> dict[str, int]:
     """Return the sizes: what a large result is, and how much the shelf may hold."""
-    return {"LARGE": 1 << 20, "SHELF_BYTES": 256 << 20, "SHELF_PLACES": _PLACES}
+    return {"LARGE": 1 << 17, "SHELF_BYTES": 256 << 20, "SHELF_PLACES": _PLACES}
 
 
 def memory_text() -> str:
