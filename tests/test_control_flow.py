@@ -263,6 +263,17 @@ def test_while_and_fori_run_in_python_too() -> None:
         lax.fori_loop(0, 3, lambda i, c: np.ones(2) * table[i], 0.0)
 
 
+def test_the_warning_says_what_to_write_instead() -> None:
+    """NumPy asks an index for an array of it: no tracer can make ``XS[i]`` work."""
+    with pytest.warns(UserWarning) as caught:
+        lax.fori_loop(0, 3, lambda i, c: c + XS[i], 0.0)
+    (text,) = [str(w.message) for w in caught]
+    assert "test_control_flow.py:" in text
+    assert "functrace.numpy.take(x, i, axis=0) or functrace.numpy.array(x)[i]" in text
+    for pick in (lambda i: fnp.take(XS, i, axis=0), lambda i: fnp.array(XS)[i]):
+        assert lax.fori_loop(0, 3, lambda i, c, pick=pick: c + pick(i), 0.0) == XS.sum()  # type: ignore[misc]
+
+
 def test_effects_of_disable_jit() -> None:
     seen: list[Any] = []
     with ft.disable_jit(), warnings.catch_warnings():

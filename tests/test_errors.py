@@ -135,12 +135,12 @@ CONCRETE = {
     "index": (
         lambda x: np.arange(5.0)[x.astype(int)[0]],
         errors.TracerArrayConversionError,
-        "functrace.numpy.take(x, i)",
+        "functrace.numpy.take(x, i, axis=0)",
     ),
     "list index": (
         lambda x: [1.0, 2.0, 3.0][x.astype(int)[0]],
         errors.TracerIntegerConversionError,
-        "functrace.numpy.take(x, i)",
+        "functrace.numpy.take(x, i, axis=0)",
     ),
     "float": (lambda x: float(x[0]), errors.ConcretizationError, "np.sin instead of math.sin"),
     "math": (lambda x: math.sin(x[0]), errors.ConcretizationError, "np.sin instead of math.sin"),

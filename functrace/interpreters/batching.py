@@ -128,12 +128,13 @@ class BatchTrace(Trace):
 
 _ADVICE = {
     "bool": "np.where(condition, a, b) or lax.cond; or don't map this argument (in_axes=None).",
-    "index": "functrace.numpy.take(x, i) instead of x[i] for a plain array or a list x; or don't "
-    "map this argument (in_axes=None).",
+    "index": "functrace.numpy.take(x, i, axis=0) instead of x[i] for a plain array or a list x; "
+    "or don't map this argument (in_axes=None).",
     "float": "NumPy's functions instead of math's; to write into a plain array, "
     "functrace.numpy.at(buffer)[i].set(x); or don't map this argument (in_axes=None).",
     "array": "the function of the same name in functrace.numpy, as this one of NumPy's doesn't "
-    "dispatch on its arguments; functrace.numpy.take(x, i) instead of x[i] for a plain array x.",
+    "dispatch on its arguments; for a plain array x, functrace.numpy.take(x, i, axis=0) or "
+    "functrace.numpy.array(x)[i] instead of x[i].",
     "mask": "np.where(mask, x, 0) instead of x[mask]: lanes would have different shapes.",
 }
 

@@ -62,14 +62,15 @@ _ADVICE = {
     "bool": "np.where(condition, a, b) or lax.cond; or mark the argument that decides static "
     "(static_argnums).",
     "int": "mark the argument static (static_argnums), or use x.shape.",
-    "index": "functrace.numpy.take(x, i) instead of x[i] for a plain array or a list x; or mark "
-    "the argument static (static_argnums).",
+    "index": "functrace.numpy.take(x, i, axis=0) instead of x[i] for a plain array or a list x; "
+    "or mark the argument static (static_argnums).",
     "float": "np.sin instead of math.sin and the like; to write into a plain array, "
     "functrace.numpy.at(buffer)[i].set(x); or mark the argument static.",
     "mask": "np.where(mask, x, 0) instead of x[mask], whose shape depends on values; or "
     "x.at[mask].set(v).",
     "array": "the function of the same name in functrace.numpy, as this one of NumPy's doesn't "
-    "dispatch on its arguments; functrace.numpy.take(x, i) instead of x[i] for a plain array x.",
+    "dispatch on its arguments; for a plain array x, functrace.numpy.take(x, i, axis=0) or "
+    "functrace.numpy.array(x)[i] instead of x[i].",
     "format": "return the value and format it outside.",
 }
 

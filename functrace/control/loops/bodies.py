@@ -158,12 +158,12 @@ def warn_that_python_runs(what: str, fun: Any, error: Exception) -> None:
         _warned.add(code)
     except TypeError:  # it can't be hashed
         pass
-    first = str(error).splitlines()[0]
+    first, *more = str(error).splitlines()
+    advice = [line[len("Try: ") :].rstrip(".") for line in more if line.startswith("Try: ")]
     text = compose(
         f"{what} of {describe_function(fun)} runs as a Python loop, not compiled.",
         f"its body needs concrete values: {first}",
-        "functions of functrace.numpy and lax on the loop's values (lax.cond for a branch); or "
-        "config.disable_jit = True, if Python is what you want.",
+        "; ".join([*advice, "or config.disable_jit = True, if Python is what you want."]),
     )
     source = current_source()
     if source is None:
