@@ -60,11 +60,11 @@ def _at_size(f: Callable[..., Any]) -> Callable[[Any], Any]:
 
 
 _QUARTERS = tuple(k * math.pi / 2 for k in (1, 2, 3, 4, 7, 100, 6001, 60000))
-_ANGLES = Case(mp.sin, ((-10.0, 10.0), (-1e6, 1e6)), _QUARTERS)
+_ANGLES = Case(mp.sin, ((-10.0, 10.0), (-1e6, 1e6), (-1.6, 1.6)), _QUARTERS)
 CASES: dict[str, Case] = {
     "acos": Case(mp.acos, ((-1, 1),), (0.5, 1, -1), (-1, 1)),
-    "acosh": Case(mp.acosh, ((1, 9),), (1,), (1, _INF)),
-    "asin": Case(mp.asin, ((-1, 1),), (0.5, 1, -1), (-1, 1)),
+    "acosh": Case(mp.acosh, ((1, 9), (1, 1.1)), (1,), (1, _INF)),
+    "asin": Case(mp.asin, ((-1, 1), (0.5, 0.9)), (0.5, 1, -1), (-1, 1)),
     "asinh": Case(mp.asinh, ((-9, 9), (-1, 1))),
     "atan": Case(mp.atan, ((-9, 9), (-1, 1)), (1,)),
     "atan2": Case(mp.atan2, ((-2, 2),)),
@@ -72,32 +72,32 @@ CASES: dict[str, Case] = {
     "cbrt": Case(lambda x: mp.sign(x) * mp.cbrt(abs(x)), ((-9, 9),)),
     "cos": Case(mp.cos, _ANGLES.even, _ANGLES.near),
     "cosh": Case(mp.cosh, ((-710, 710), (-89, 89), (-3, 3)), (), (-711, 711)),
-    "digamma": Case(mp.digamma, ((0, 9), (0, 99)), (1.4616321449683623,), (0, _INF)),
+    "digamma": Case(mp.digamma, ((0, 9), (0, 99), (0.5, 3)), (1.4616321449683623,), (0, _INF)),
     "digamma, x < 0": Case(mp.digamma, ((-9, 0), (-99, 0)), (), (-1e6, 0), _at_size(mp.digamma)),
     "erf": Case(mp.erf, ((-6, 6), (-4, 4), (-1, 1)), (1,), (-30, 30)),
-    "erf_inv": Case(mp.erfinv, ((-1, 1),), (1, -1), (-1, 1)),
+    "erf_inv": Case(mp.erfinv, ((-1, 1), (0.6, 0.9)), (1, -1), (-1, 1)),
     "erfc": Case(mp.erfc, ((-6, 27.3), (0, 10.1), (-1, 1)), (), (-30, 28)),
     "exp": Case(mp.exp, ((-746, 710), (-104, 89), (-1, 1)), (), (-746, 710)),
     "exp2": Case(
         lambda x: mp.power(2, x), ((-1075, 1024), (-150, 128), (-1, 1)), (), (-1076, 1024)
     ),
-    "expm1": Case(mp.expm1, ((-40, 710), (-18, 89), (-1.5, 1.5)), (), (-99, 710)),
+    "expm1": Case(mp.expm1, ((-40, 710), (-18, 89), (-1.5, 1.5), (0.3, 0.4)), (), (-99, 710)),
     "fmod": Case(lambda x, y: mp.mpf(math.fmod(x, y)), ((-9, 9),)),
     "hypot": Case(mp.hypot, ((-2, 2),)),
-    "lgamma": Case(_lgamma, ((0, 9), (0, 99)), (1, 2), (0, _INF)),
+    "lgamma": Case(_lgamma, ((0, 9), (0, 99), (0.5, 3)), (1, 2), (0, _INF)),
     "lgamma, x < 0": Case(_lgamma, ((-9, 0), (-99, 0)), (), (-1e4, 0), _at_size(_lgamma)),
-    "log": Case(mp.log, ((0, 3),), (1,), (0, _INF)),
-    "log10": Case(lambda x: mp.log(x) / mp.log(10), ((0, 3),), (1,), (0, _INF)),
-    "log1p": Case(mp.log1p, ((-1, 3),), (-1, -0.29, 0.41), (-1, _INF)),
-    "log2": Case(lambda x: mp.log(x) / mp.log(2), ((0, 3),), (1,), (0, _INF)),
+    "log": Case(mp.log, ((0, 3), (0.7, 1.5)), (1,), (0, _INF)),
+    "log10": Case(lambda x: mp.log(x) / mp.log(10), ((0, 3), (0.7, 1.5)), (1,), (0, _INF)),
+    "log1p": Case(mp.log1p, ((-1, 3), (-0.3, 0.5)), (-1, -0.29, 0.41), (-1, _INF)),
+    "log2": Case(lambda x: mp.log(x) / mp.log(2), ((0, 3), (0.7, 1.5)), (1,), (0, _INF)),
     "logistic": Case(
-        lambda x: 1 / (1 + mp.exp(-x)), ((-746, 40), (-104, 17), (-3, 3)), (), (-746, 99)
+        lambda x: 1 / (1 + mp.exp(-x)), ((-746, 40), (-104, 17), (-3, 3), (-40, 0)), (), (-746, 99)
     ),
     "pow": Case(mp.power, ((0, 3),), (1,), (0, _INF)),
     "sin": _ANGLES,
-    "sinh": Case(mp.sinh, ((-710, 710), (-89, 89), (-3, 3)), (), (-711, 711)),
+    "sinh": Case(mp.sinh, ((-710, 710), (-89, 89), (-3, 3), (0, 0.2)), (), (-711, 711)),
     "tan": Case(mp.tan, _ANGLES.even, _ANGLES.near),
-    "tanh": Case(mp.tanh, ((-20, 20), (-9, 9), (-1, 1)), (), (-99, 99)),
+    "tanh": Case(mp.tanh, ((-20, 20), (-9, 9), (-1, 1), (0.5, 0.6)), (), (-99, 99)),
 }
 
 

@@ -62,12 +62,17 @@ class Reduced:
         rest = (square * r).fma(poly(r, EXP(r)[1:]), r.fma(r, -square) * 0.5)
         return stretch(high + (lost.fma(one, e1 + e2) + rest), self.n)
 
-    def less_one(self, unit: Expr, one: float) -> Expr:
-        """(e**x - 1) * one, to one last place, given `unit` = 2**n * one for n above -60."""
+    def less_one(self, unit: Expr, one: float) -> tuple[Expr, Expr]:
+        """(e**x - 1) * one as a sum of two, given `unit` = 2**n * one for n above -60."""
+        r, half = self.r, unit * 0.5
+        square = r * r
         less = unit - one
-        high = unit.fma(self.r, less)
-        low = unit.fma(self.r, less - high)
-        return high + unit.fma(self.q, low)
+        first = unit.fma(r, less)
+        high = square.fma(half, first)
+        low = unit.fma(r, less - first) + square.fma(half, first - high)
+        tail = r.fma(r, -square).fma(0.5, self.lost)
+        rest = (square * r).fma(poly(r, EXP(r)[1:]), tail)
+        return fast_two_sum(high, unit.fma(rest, low + ((unit - less) - one)))
 
 
 def stretch(x: Expr, n: Expr) -> Expr:
@@ -139,7 +144,7 @@ def expm1(b: Builder, v: Scalar) -> Scalar:
     x = Expr(b, v)
     part = reduce(clamp(x, -64.0, _MOST(x)))
     # Half of it first: 2**1024 is no number.
-    out = part.less_one(power_of_two(part.n - 1.0), 0.5) * 2.0
+    out = part.less_one(power_of_two(part.n - 1.0), 0.5)[0] * 2.0
     return sel(abs(x) < x.format.epsilon * 0.25, x, out).v
 
 
@@ -194,8 +199,8 @@ def sinh(b: Builder, v: Scalar) -> Scalar:
     size = abs(x)
     far = size > _LOPSIDED(x)
     part = reduce(clamp(size, 0.0, _MOST(x) + 1.0))
-    t = part.less_one(power_of_two(sel(far, 0.0, part.n)), 1.0)
-    near = (t + t / (t + 1.0)) * 0.5
+    t, low = part.less_one(power_of_two(sel(far, 0.0, part.n)), 1.0)
+    near = (t + (t / (t + 1.0) + low)) * 0.5
     near = sel(size < x.format.epsilon * 0.25, size, near)
     return sel(far, part.value(-1.0), near).signed_as(x).v
 

@@ -169,9 +169,11 @@ def log10(b: Builder, v: Scalar) -> Scalar:
     return edges(x, _other(*exponent_and_mantissa(x), _DECIMAL)).v
 
 
-def log1p_of(x: Expr) -> Expr:
-    """log(1 + x): the rounding error of 1 + x comes back into the mantissa."""
+def log1p_of(x: Expr, low: Expr | None = None) -> Expr:
+    """log(1 + x + low): the rounding error of 1 + x comes back into the mantissa."""
     u, lost = two_sum(x, x.const(1.0))
+    if low is not None:
+        lost = lost + low
     k, m = exponent_and_mantissa(u)
     lost = sel(k > x.format.fraction + 2.0, 0.0, lost * power_of_two(-k))
     part = split(m)
@@ -201,7 +203,8 @@ def acosh(b: Builder, v: Scalar) -> Scalar:
     x = Expr(b, v)
     t = x - 1.0
     huge = x > 2.0 ** (x.format.fraction // 2 + 2)
-    y = log1p_of(sel(huge, t, t + (t * 2.0 + t * t).sqrt()))
+    y, low = fast_two_sum(t.fma(t, t * 2.0).sqrt(), t)
+    y = log1p_of(sel(huge, t, y), sel(huge, 0.0, low))
     y = sel(huge, y + _LN2, y)
     return sel(x < 1.0, float("nan"), y).v
 

@@ -126,7 +126,7 @@ def erf_inv(b: Builder, v: Scalar) -> Scalar:
         return sel(size.eq(1.0), _INF, y).signed_as(x).v
     rest = 1.0 - size
     y = _erf_inv_guess(size, clamp(w, 0.0, 37.2))
-    error = sel(size > 0.84, rest - _erfc_tail(y), _erf_near(y) - size)
+    error = sel(size > 0.5, rest - _erfc_tail(y, sharp=True), _erf_near(y) - size)
     u = error * (reduce(y * y).value() * _HALF_ROOT_PI)
     y = y - u / y.fma(u, 1.0)
     y = sel(size.eq(1.0), _INF, y)

@@ -230,8 +230,8 @@ def _asin_parts(x: Expr) -> tuple[Expr, Expr, Expr]:
 def asin(b: Builder, v: Scalar) -> Scalar:
     x = Expr(b, v)
     far, t, rest = _asin_parts(x)
-    high = _PIO2(x) - t * 2.0
-    return sel(far, high - (rest * 2.0 - _PIO2_LOW(x)), t + rest).signed_as(x).v
+    high, low = fast_two_sum(x.const(_PIO2(x)), t * -2.0)
+    return sel(far, high - (rest * 2.0 - (low + _PIO2_LOW(x))), t + rest).signed_as(x).v
 
 
 def acos(b: Builder, v: Scalar) -> Scalar:
