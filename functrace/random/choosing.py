@@ -15,6 +15,7 @@ from functrace.control.jit import jit
 from functrace.core.aval import shape_of
 from functrace.errors import ShapeError, compose
 from functrace.numpy.dispatching import normalize_axis, operand
+from functrace.random import xla_math
 from functrace.random.continuous import gumbels
 from functrace.random.keys import checked_key
 from functrace.random.sampler import checked_shape, inexact, result_shape, sampler
@@ -162,7 +163,7 @@ def _choice(
         bound = total[-1] * (1 - unit(key, p.dtype, shape))
         index = fnp.searchsorted(total, bound)
     else:
-        _, best = lax.top_k(gumbels(key, (count,), p.dtype, mode) + lax.log(p), draws)
+        _, best = lax.top_k(gumbels(key, (count,), p.dtype, mode) + xla_math.log(p), draws)
         index = lax.reshape(lax.convert_element_type(best, np.int64), shape)
     return index if a is None else fnp.take(a, index, axis)
 

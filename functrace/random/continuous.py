@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from functrace import lax
-from functrace.random.sampler import sampler
+from functrace.ops.broadcasting import broadcast_to
+from functrace.random import xla_math
+from functrace.random.sampler import drawn_with, sampler, shared
 from functrace.random.streams import as_line, random_bits, unit
 from functrace.random.uniforms import between
 
@@ -30,9 +32,10 @@ Shape = tuple[int, ...]
 DType = np.dtype[Any]
 
 
+@as_line
 def exponentials(key: Any, shape: Shape, dtype: DType) -> Any:
     """Return exponential numbers of rate 1 from a packed key."""
-    return -lax.log1p(-unit(key, dtype, shape))
+    return -xla_math.log1p(-unit(key, dtype, shape))
 
 
 def _positive(key: Any, shape: Shape, dtype: DType) -> Any:
@@ -73,7 +76,7 @@ def laplace(key: Any, shape: Any = (), dtype: Any = None) -> Any:
     """
     one = dtype.type(1)
     u = between(key, shape, dtype, np.finfo(dtype).epsneg - one, one)
-    return lax.sign(u) * lax.log1p(-lax.abs(u))
+    return lax.sign(u) * xla_math.log1p(-lax.abs(u))
 
 
 @sampler()
@@ -91,7 +94,7 @@ def logistic(key: Any, shape: Any = (), dtype: Any = None) -> Any:
         array([-0.329, -1.287,  3.326])
     """
     u = _positive(key, shape, dtype)
-    return lax.log(u) - lax.log1p(-u)
+    return xla_math.log(u) - xla_math.log1p(-u)
 
 
 @sampler()
@@ -109,10 +112,10 @@ def cauchy(key: Any, shape: Any = (), dtype: Any = None) -> Any:
         array([-0.262, -1.238,  9.143])
     """
     u = between(key, shape, dtype, np.finfo(dtype).eps, dtype.type(1))
-    return lax.tan((u - 0.5) * math.pi)
+    return xla_math.tan((u - 0.5) * math.pi)
 
 
-@sampler()
+@sampler(pointwise=False)
 def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None) -> Any:
     """Draw from Pareto's distribution: numbers above 1 whose density falls as ``x**-(b + 1)``.
 
@@ -127,7 +130,11 @@ def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None) -> Any:
         >>> pareto(random.key(0), 3.0, (3,)).round(3)
         array([1.198, 1.085, 3.067])
     """
-    return lax.exp(lax.div(exponentials(key, shape, dtype), b))
+    shape, b = drawn_with("pareto", shape, dtype, b)
+    numbers = exponentials(key, shape, dtype)
+    if shared(shape, b):
+        return xla_math.exp(numbers * broadcast_to(1 / b, shape))
+    return xla_math.exp(numbers / broadcast_to(b, shape))
 
 
 @sampler()
@@ -145,7 +152,7 @@ def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None) -> Any:
         >>> rayleigh(random.key(0), 1.0, (3,)).round(3)
         array([1.32 , 1.75 , 0.266])
     """
-    return lax.mul(scale, lax.sqrt(-2 * lax.log(unit(key, dtype, shape))))
+    return lax.mul(scale, lax.sqrt(-2 * xla_math.log(unit(key, dtype, shape))))
 
 
 @sampler(pointwise=False)
@@ -167,7 +174,8 @@ def weibull_min(
         array([0.736, 0.494, 1.833])
     """
     scale, concentration = (lax.convert_element_type(x, dtype) for x in (scale, concentration))
-    return exponentials(key, shape, dtype) ** (1.0 / concentration) * scale
+    powers, scale = (broadcast_to(x, shape) for x in (1.0 / concentration, scale))
+    return xla_math.pow(exponentials(key, shape, dtype), powers) * scale
 
 
 @sampler()
@@ -208,14 +216,14 @@ def gumbels(key: Any, shape: Shape, dtype: DType, mode: str | None) -> Any:
     if mode not in MODES:
         raise ValueError(f"random: mode is {mode!r}; it is 'low', 'high' or 'highest'.")
     if mode == "low":
-        return -lax.log(-lax.log(_positive(key, shape, dtype)))
+        return -xla_math.log(-xla_math.log(_positive(key, shape, dtype)))
     if mode == "highest" and dtype == np.float32:
         return _finest(key, shape)
     info = np.finfo(dtype)
     u = unit(key, dtype, (2, *shape))
     coarse, fine = (lax.index_in_dim(u, i, 0, keepdims=False) for i in range(2))
     more = coarse + float(info.eps) * fine + info.tiny
-    return -lax.log(-lax.log1p(-lax.select(lax.ge(coarse, 0.5), coarse, more)))
+    return -xla_math.log(-xla_math.log1p(-lax.select(lax.ge(coarse, 0.5), coarse, more)))
 
 
 def _finest(key: Any, shape: Shape) -> Any:
@@ -234,7 +242,7 @@ def _finest(key: Any, shape: Shape) -> Any:
     exponent = lax.convert_element_type((127 - 24) - lead, np.uint32)
     scale = lax.bitcast_convert_type(lax.shift_left(exponent, 23), np.float32)
     x = lax.convert_element_type(kept, np.float32) * scale
-    return lax.select(near, -lax.log(-lax.log1p(-x)), -lax.log(-lax.log(x)))
+    return lax.select(near, -xla_math.log(-xla_math.log1p(-x)), -xla_math.log(-xla_math.log(x)))
 
 
 @sampler(static="mode")
@@ -251,6 +259,6 @@ def gumbel(key: Any, shape: Any = (), dtype: Any = None, mode: str | None = None
     Example:
         >>> from functrace import random
         >>> gumbel(random.key(0), (2,), np.float32)
-        array([2.9233725, 3.8326175], dtype=float32)
+        array([2.9233725, 3.8326178], dtype=float32)
     """
     return gumbels(key, shape, dtype, mode)

@@ -20,6 +20,7 @@ from functrace.ops.broadcasting import broadcast_to
 from functrace.ops.fused import fma
 from functrace.ops.promotion import promote_dtypes
 from functrace.ops.random_bits import threefry2x32
+from functrace.random import xla_math
 from functrace.random.sampler import inexact, result_shape, sampler
 from functrace.random.streams import children, counters, unit
 
@@ -48,7 +49,7 @@ def geometric(key: Any, p: Any, shape: Any = None, dtype: Any = None) -> Any:
     p = inexact(p, "p of random.geometric")
     u = unit(key, p.dtype, shape)
     u = lax.select(lax.eq(u, 0), p.dtype.type(1), u)
-    trials = lax.floor(lax.div(lax.log(u), lax.log1p(-p))) + 1
+    trials = lax.floor(lax.div(xla_math.log(u), xla_math.log1p(-p))) + 1
     return lax.convert_element_type(trials, dtype)
 
 
@@ -121,7 +122,7 @@ def _counted(key: Any, lam: Any, shape: Shape, dtype: DType, most: int) -> Any:
         i, count, key, product = state
         key, child = children(key)
         count = lax.select(lax.gt(product, -lam), count + 1, count)
-        return i + 1, count, key, product + lax.log(unit(child, FLOAT32, shape))
+        return i + 1, count, key, product + xla_math.log(unit(child, FLOAT32, shape))
 
     start = (np.int64(0), lax.full(shape, 0, dtype), key, lax.full(shape, 0, FLOAT32))
     return lax.while_loop(goes_on, turn, start)[1] - 1
@@ -132,7 +133,7 @@ def _poisson_by_rejection(key: Any, lam: Any, shape: Shape, idle: Any, most: int
 
     Where ``idle`` is everywhere true nothing is drawn: no place wants a number.
     """
-    log_lam = lax.log(lam)
+    log_lam = xla_math.log(lam)
     b = fma(2.53, lax.sqrt(lam), 0.931)
     a = fma(0.02483, b, -0.059)
     inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
@@ -143,7 +144,7 @@ def _poisson_by_rejection(key: Any, lam: Any, shape: Shape, idle: Any, most: int
         k = lax.floor(fma(2 * a / rest + b, u, lam) + 0.43)
         corner = lax.bitwise_and(lax.lt(rest, 0.013), lax.gt(v, rest))
         outside = lax.bitwise_or(lax.lt(k, 0), corner)
-        left = lax.log(v * inverse_alpha / (a / (rest * rest) + b))
+        left = xla_math.log(v * inverse_alpha / (a / (rest * rest) + b))
         right = fma(k, log_lam, -lam) - lax.lgamma(k + 1)
         return k, _suits(rest, v, bound, outside, lax.le(left, right))
 
@@ -214,7 +215,7 @@ def binomials(key: Any, n: Any, p: Any, shape: Shape, dtype: DType) -> Any:
 def _waiting_times(key: Any, n: Any, p: Any, shape: Shape) -> Any:
     """Count successes before n trials have passed, by drawing how long each takes."""
     kind = p.dtype
-    log_failure = lax.log1p(-p)
+    log_failure = xla_math.log1p(-p)
 
     def goes_on(state: Any) -> Any:
         return lax.reduce_or(lax.le(state[1], n), tuple(range(len(shape))))
@@ -223,7 +224,7 @@ def _waiting_times(key: Any, n: Any, p: Any, shape: Shape) -> Any:
         count, passed, key = state
         child, key = children(key)
         count = lax.select(lax.le(passed, n), count + 1, count)
-        waited = lax.ceil(lax.log(unit(child, kind, shape)) / log_failure)
+        waited = lax.ceil(xla_math.log(unit(child, kind, shape)) / log_failure)
         return count, passed + waited, key
 
     zero = lax.full(shape, 0, kind)
@@ -248,11 +249,11 @@ def _binomial_by_rejection(key: Any, n: Any, p: Any, shape: Shape, idle: Any) ->
         rest = 0.5 - lax.abs(u)
         k = lax.floor((2 * a / rest + b) * u + middle)
         outside = lax.bitwise_or(lax.lt(k, 0), lax.gt(k, n))
-        left = lax.log(v * alpha / (a / (rest * rest) + b))
+        left = xla_math.log(v * alpha / (a / (rest * rest) + b))
         right = (
-            (mode + 0.5) * lax.log((mode + 1) / (odds * (n - mode + 1)))
-            + (n + 1) * lax.log((n - mode + 1) / (n - k + 1))
-            + (k + 0.5) * lax.log(odds * (n - k + 1) / (k + 1))
+            (mode + 0.5) * xla_math.log((mode + 1) / (odds * (n - mode + 1)))
+            + (n + 1) * xla_math.log((n - mode + 1) / (n - k + 1))
+            + (k + 0.5) * xla_math.log(odds * (n - k + 1) / (k + 1))
             + _stirling_rest(mode)
             + _stirling_rest(n - mode)
             - _stirling_rest(k)

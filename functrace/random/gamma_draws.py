@@ -11,11 +11,14 @@ import numpy as np
 from functrace import lax
 from functrace.api.mapping import vmap
 from functrace.control.rules.custom_jvp import custom_jvp
+from functrace.ops.fused import fma
 from functrace.ops.random_bits import threefry2x32
+from functrace.random import xla_math
 from functrace.random.continuous import exponentials
 from functrace.random.gamma_slope import gamma_slope
 from functrace.random.normals import normals
 from functrace.random.streams import children, counters, unit
+from functrace.random.xla_rsqrt import rsqrt
 
 __all__ = ["gammas"]
 
@@ -59,7 +62,7 @@ def _gamma_jvp(primals: Any, tangents: Any) -> Any:
 def _log_gamma_jvp(primals: Any, tangents: Any) -> Any:
     (keys, a), (_, t) = primals, tangents
     out = _log_gamma(keys, a)
-    x = lax.max(lax.exp(out), np.finfo(out.dtype).tiny)
+    x = lax.max(xla_math.exp(out), np.finfo(out.dtype).tiny)
     return out, t * (_each(gamma_slope, a, x) / x)
 
 
@@ -75,13 +78,14 @@ def _one(key: Any, a: Any, log_space: bool) -> Any:
     dtype = a.dtype
     small = lax.lt(a, 1.0)
     d = lax.select(small, a + 1, a) - dtype.type(1 / 3)
-    c = dtype.type(1 / 3) / lax.sqrt(d)
+    c = rsqrt(d) * dtype.type(1 / 3)
     key, last = children(key)
 
     def rejected(state: Any) -> Any:
         _, square, cube, u = state
-        quick = lax.ge(u, 1 - 0.0331 * (square * square))
-        exact = lax.ge(lax.log(u), square * 0.5 + d * ((1 - cube) + lax.log(cube)))
+        quick = lax.ge(u, fma(square * square, -0.0331, dtype.type(1)))
+        bound = fma(square, 0.5, d * ((1 - cube) + xla_math.log(cube)))
+        exact = lax.ge(xla_math.log(u), bound)
         return lax.bitwise_and(quick, exact)
 
     def draw(state: Any) -> Any:
@@ -92,10 +96,12 @@ def _one(key: Any, a: Any, log_space: bool) -> Any:
     zero, one, two = (dtype.type(n) for n in range(3))
     _, _, cube, _ = lax.while_loop(rejected, draw, (key, zero, one, two))
     if log_space:
-        power = -exponentials(last, (), dtype) / a
-        return lax.log(d) + lax.log(cube) + lax.select(small, power, zero)
-    power = lax.pow(1 - unit(last, dtype, ()), 1 / a)
-    return d * cube * lax.select(small, power, one)
+        power = -exponentials(last, (), dtype) * (1 / a)
+        return xla_math.log(d) + xla_math.log(cube) + lax.select(small, power, zero)
+    power = xla_math.pow(1 - unit(last, dtype, ()), 1 / a)
+    out = d * cube * lax.select(small, power, one)
+    # XLA has the CPU take subnormal numbers for 0.
+    return lax.select(lax.lt(out, np.finfo(dtype).tiny), zero, out)
 
 
 def _positive_cubic(key: Any, c: Any) -> tuple[Any, Any]:
@@ -105,7 +111,7 @@ def _positive_cubic(key: Any, c: Any) -> tuple[Any, Any]:
     def draw(state: Any) -> Any:
         key, child = children(state[0])
         x = normals(child, (), dtype)
-        return key, x, 1 + x * c
+        return key, x, fma(x, c, dtype.type(1))
 
     start = key, dtype.type(0), dtype.type(-1)
     _, x, v = lax.while_loop(lambda state: lax.le(state[2], 0), draw, start)

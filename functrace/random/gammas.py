@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from functrace import lax
-from functrace import numpy as fnp
-from functrace.nn.functions import softmax
 from functrace.ops.broadcasting import broadcast_to
+from functrace.random import xla_math
 from functrace.random.continuous import exponentials
 from functrace.random.gamma_draws import gammas
 from functrace.random.normals import normals
@@ -85,7 +85,7 @@ def beta(key: Any, a: Any, b: Any, shape: Any = None, dtype: Any = None) -> Any:
     first, second = children(key)
     x, y = gammas(first, a, shape, log_space=True), gammas(second, b, shape, log_space=True)
     most = lax.max(x, y)
-    x, y = lax.exp(x - most), lax.exp(y - most)
+    x, y = xla_math.exp(x - most), xla_math.exp(y - most)
     return x / (x + y)
 
 
@@ -107,14 +107,31 @@ def dirichlet(key: Any, alpha: Any, shape: Any = None, dtype: Any = None) -> Any
     """
     alpha = lax.convert_element_type(alpha, dtype)
     whole = batched("dirichlet", shape, alpha)
-    return softmax(gammas(key, broadcast_to(alpha, whole), whole, log_space=True), -1)
+    logs = gammas(key, broadcast_to(alpha, whole), whole, log_space=True)
+    axis = (len(whole) - 1,)
+    most = lax.reduce_max(lax.stop_gradient(logs), axis)
+    numbers = xla_math.exp(logs - lax.expand_dims(most, axis))
+    return numbers * lax.expand_dims(1 / _total(numbers), axis)
+
+
+FEW = 32
+"""From so many on XLA adds in parts, which depend on the size of the whole array."""
+
+
+def _total(x: Any) -> Any:
+    """Return the sums along the last axis, added from the left where there are few."""
+    count = x.shape[-1]
+    if not 0 < count < FEW:
+        return lax.reduce_sum(x, (x.ndim - 1,))
+    terms = (lax.index_in_dim(x, i, -1, keepdims=False) for i in range(count))
+    return functools.reduce(lax.add, terms)
 
 
 # --- of squares of normal numbers --------------------------------------------------------------
 
 
 def _chisquare(key: Any, df: Any, shape: Any) -> Any:
-    return lax.exp(gammas(key, df / 2, shape, log_space=True)) * 2
+    return xla_math.exp(gammas(key, df / 2, shape, log_space=True)) * 2
 
 
 @sampler()
@@ -152,7 +169,7 @@ def f(key: Any, dfnum: Any, dfden: Any, shape: Any = None, dtype: Any = None) ->
         array([1.548, 0.357, 0.093])
     """
     below, above = children(key)
-    return (_chisquare(above, dfnum, shape) / dfnum) / (_chisquare(below, dfden, shape) / dfden)
+    return (_chisquare(above, dfnum, shape) * dfden) / (dfnum * _chisquare(below, dfden, shape))
 
 
 @sampler()
@@ -183,7 +200,7 @@ def _generalized_normals(key: Any, p: Any, shape: Any, dtype: Any) -> Any:
     p = lax.convert_element_type(p, dtype)
     first, second = children(key)
     size = gammas(first, 1 / p, shape, log_space=False)
-    return signs(second, shape, dtype) * size ** (1 / p)
+    return signs(second, shape, dtype) * xla_math.pow(size, 1 / p)
 
 
 @sampler()
@@ -226,6 +243,6 @@ def ball(key: Any, d: int, p: Any = 2.0, shape: Any = (), dtype: Any = None) -> 
     first, second = children(key)
     x = _generalized_normals(first, p, (*shape, d), dtype)
     rest = exponentials(second, shape, dtype)
-    p = lax.convert_element_type(p, dtype)
-    length = (fnp.sum(fnp.abs(x) ** p, -1) + rest) ** (1 / p)
-    return x / length[..., None]
+    inverse = lax.convert_element_type(1 / p, dtype)
+    powers = xla_math.pow(lax.abs(x), lax.convert_element_type(p, dtype))
+    return x * xla_math.pow(_total(powers) + rest, -inverse)[..., None]

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from functrace import lax
-from functrace.random.sampler import sampler
+from functrace.ops.broadcasting import broadcast_to
+from functrace.ops.fused import fma
+from functrace.random import xla_math
+from functrace.random.sampler import drawn_with, sampler, shared
 from functrace.random.streams import as_line, children, unit
 from functrace.random.uniforms import between, signs
 
@@ -34,12 +37,17 @@ def normals(key: Any, shape: Shape, dtype: DType) -> Any:
     """
     if dtype.kind == "c":
         part = np.finfo(dtype).dtype
-        half = math.sqrt(0.5)
+        half = 1 / part.type(math.sqrt(2.0))
         real, imag = (normals(child, shape, part) * half for child in children(key))
         return lax.complex(real, imag)
+    return quantiles(key, shape, dtype) * math.sqrt(2.0)
+
+
+@as_line
+def quantiles(key: Any, shape: Shape, dtype: DType) -> Any:
+    """Return normal numbers of variance 1/2."""
     one = dtype.type(1)
-    u = between(key, shape, dtype, np.nextafter(-one, dtype.type(0)), one)
-    return lax.erf_inv(u) * math.sqrt(2.0)
+    return xla_math.erf_inv(between(key, shape, dtype, np.nextafter(-one, dtype.type(0)), one))
 
 
 @sampler("fc")
@@ -54,7 +62,7 @@ def normal(key: Any, shape: Any = (), dtype: Any = None) -> Any:
     Example:
         >>> from functrace import random
         >>> normal(random.key(0), (2,), np.float32)
-        array([1.6226422, 2.0252645], dtype=float32)
+        array([1.6226422, 2.0252647], dtype=float32)
     """
     return normals(key, shape, dtype)
 
@@ -76,15 +84,15 @@ def truncated_normal(key: Any, lower: Any, upper: Any, shape: Any = None, dtype:
         True
     """
     root = dtype.type(math.sqrt(2.0))
-    a, b = lax.erf(lax.div(lower, root)), lax.erf(lax.div(upper, root))
-    out = lax.erf_inv(between(key, shape, dtype, a, b)) * root
+    a, b = xla_math.erf(lax.div(lower, root)), xla_math.erf(lax.div(upper, root))
+    out = xla_math.erf_inv(between(key, shape, dtype, a, b)) * root
     # Rounding mustn't reach the ends.
     least = lax.nextafter(lax.stop_gradient(lower), dtype.type(np.inf))
     greatest = lax.nextafter(lax.stop_gradient(upper), dtype.type(-np.inf))
     return lax.min(lax.max(out, least), greatest)
 
 
-@sampler()
+@sampler(pointwise=False)
 def lognormal(key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None) -> Any:
     """Draw numbers whose logarithm is normal, of standard deviation ``sigma`` and mean 0.
 
@@ -99,7 +107,11 @@ def lognormal(key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None) 
         >>> lognormal(random.key(0), 0.5, (3,)).round(3)
         array([0.902, 0.675, 2.479])
     """
-    return lax.exp(lax.mul(normals(key, shape, dtype), sigma))
+    shape, sigma = drawn_with("lognormal", shape, dtype, sigma)
+    if shared(shape, sigma):
+        spread = broadcast_to(sigma * math.sqrt(2.0), shape)
+        return xla_math.exp(quantiles(key, shape, dtype) * spread)
+    return xla_math.exp(normals(key, shape, dtype) * broadcast_to(sigma, shape))
 
 
 @sampler()
@@ -121,7 +133,11 @@ def maxwell(key: Any, shape: Any = (), dtype: Any = None) -> Any:
 
 def _lengths(key: Any, shape: Shape, dtype: DType) -> Any:
     vectors = normals(key, (*shape, 3), dtype)
-    return lax.sqrt(lax.reduce_sum(lax.square(vectors), (len(shape),)))
+    x, y, z = (lax.index_in_dim(vectors, i, -1, keepdims=False) for i in range(3))
+    # The first product of a sum is the one that is fused; in which order XLA adds depends on this.
+    if dtype == np.float32:
+        x, y = y, x
+    return lax.sqrt(fma(z, z, fma(y, y, x * x)))
 
 
 @sampler(pointwise=False)
@@ -145,7 +161,8 @@ def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype:
     parameters = lax.broadcast_shapes(loc.shape, scale.shape)
     shape = (*(shape or parameters), *parameters)
     length, sign = children(key)
-    return signs(sign, shape, dtype) * _lengths(length, shape, dtype) * scale + loc
+    signed = signs(sign, shape, dtype) * _lengths(length, shape, dtype)
+    return fma(signed, broadcast_to(scale, shape), broadcast_to(loc, shape))
 
 
 @sampler()
@@ -168,7 +185,7 @@ def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None) -> Any:
     """
     first, second = children(key)
     square = lax.square(normals(first, shape, dtype))
-    root = lax.sqrt(4 * mean * square + lax.square(mean) * lax.square(square))
-    x = mean + lax.square(mean) * square / 2 - mean / 2 * root
+    root = lax.sqrt(fma(4 * mean, square, lax.square(mean) * lax.square(square)))
+    x = fma(mean * -0.5, root, mean + lax.square(mean) * square * 0.5)
     kept = lax.le(unit(second, dtype, shape), mean / (mean + x))
     return lax.select(kept, x, lax.square(mean) / x)

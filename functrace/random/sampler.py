@@ -25,7 +25,16 @@ from functrace.ops.broadcasting import broadcast_to
 from functrace.random.keys import checked_key
 from functrace.random.streams import pack
 
-__all__ = ["batched", "checked_dtype", "checked_shape", "inexact", "result_shape", "sampler"]
+__all__ = [
+    "batched",
+    "checked_dtype",
+    "checked_shape",
+    "drawn_with",
+    "inexact",
+    "result_shape",
+    "sampler",
+    "shared",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _DEFAULTS = {"f": float, "i": int, "u": np.uint64}
@@ -132,6 +141,23 @@ def result_shape(name: str, shape: tuple[int, ...] | None, *parameters: Any) -> 
             )
         )
     return shape
+
+
+def shared(shape: tuple[int, ...], parameter: Any) -> bool:
+    """Tell whether an element of a parameter serves several numbers of a result.
+
+    What is done with such a one and a constant XLA does first, once for all of them.
+    """
+    return math.prod(shape_of(parameter)) < math.prod(shape)
+
+
+def drawn_with(
+    name: str, shape: tuple[int, ...] | None, dtype: Any, parameter: Any
+) -> tuple[tuple[int, ...], Any]:
+    """Return the shape of the result and a parameter of its dtype, and still of its own shape."""
+    parameter = operand(parameter, f"a parameter of random.{name}")
+    shape = result_shape(name, shape, parameter)
+    return shape, lax.convert_element_type(parameter, dtype)
 
 
 def batched(name: str, shape: tuple[int, ...] | None, parameter: Any) -> tuple[int, ...]:

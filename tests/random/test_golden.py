@@ -1,4 +1,4 @@
-"""The same key gives JAX's numbers: exactly, or up to rounding where mathematics comes in."""
+"""The same key gives JAX's numbers: exactly, or up to rounding where LAPACK comes in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import functrace
 from functrace import random
 
 GOLDEN = np.load(Path(__file__).with_name("golden.npz"))
-ROUNDING = {"float32": 16, "float64": 128, "complex64": 16, "complex128": 128}
+ROUNDING = {"float32": 16, "float64": 32}
 """How many epsilons of 1, or of the number itself, JAX's numbers may be off."""
 
 CASES = [pytest.param(*case, id=case[0]) for case in cases()]
@@ -39,14 +39,14 @@ def test_every_function_has_golden_values() -> None:
 
 
 VARIANTS = [
-    pytest.param(name, draw, dtype, id=name)
-    for name, draw, dtype, _ in cases()
+    pytest.param(draw, dtype, exact, id=name)
+    for name, draw, dtype, exact in cases()
     if dtype in ("", "float64", "uint8", "int32", "complex64")
 ]
 
 
-@pytest.mark.parametrize(("name", "draw", "dtype"), VARIANTS)
-def test_compiled_and_mapped_draws_are_the_same(name: str, draw: Draw, dtype: str) -> None:
+@pytest.mark.parametrize(("draw", "dtype", "exact"), VARIANTS)
+def test_compiled_and_mapped_draws_are_the_same(draw: Draw, dtype: str, exact: bool) -> None:
     """Called, under ``jit``, and mapped over keys."""
 
     def one(key: Any) -> Any:
@@ -57,8 +57,8 @@ def test_compiled_and_mapped_draws_are_the_same(name: str, draw: Draw, dtype: st
     jitted = functrace.jit(one)
     for got in (np.stack([jitted(key) for key in keys]), functrace.vmap(one)(keys)):
         assert got.dtype == called.dtype
-        if called.dtype.kind in "fc":
-            info = np.finfo(called.dtype)
-            np.testing.assert_allclose(got, called, 64 * info.eps, 64 * info.eps)
-        else:
+        if exact:
             np.testing.assert_array_equal(got, called)
+        else:
+            eps = np.finfo(called.dtype).eps
+            np.testing.assert_allclose(got, called, 64 * eps, 64 * eps)

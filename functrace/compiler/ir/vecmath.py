@@ -31,7 +31,7 @@ from functrace.compiler.ir.quotients import quotient
 Rule = Callable[..., Any]
 
 # C functions a kernel may call, with how many float64 arguments each takes.
-EXTERNS: dict[str, int] = {"sin": 1, "cos": 1, "tan": 1, "fmod": 2}
+EXTERNS: dict[str, int] = {"sin": 1, "cos": 1, "tan": 1, "fmod": 2, "erf": 1, "pow": 2}
 
 RULES: dict[str, Rule] = {
     "exp": vecmath_exp.exp,
