@@ -65,12 +65,16 @@ def _kind(op: Op) -> str:
 class _Fuser:
     def __init__(self) -> None:
         self.groups: list[Group] = []
-        self.alive: list[bool] = []
+        #: The numbers of those that weren't merged into others, in order.
+        self.living: dict[int, None] = {}
         #: What each group reads from memory.
         self.arrays: list[set[Array]] = []
         #: All groups each group depends on; and those whose results it reads as no point does.
         self.deps: list[int] = []
         self.hard: list[int] = []
+        #: Those each depends on and not just by way of others; and all that some depend on.
+        self.direct: list[int] = []
+        self.needed = 0
         self.home: dict[Array, int] = {}
         self.role: dict[Array, str] = {}
         self.by_space: dict[Shape, list[int]] = {}
@@ -101,7 +105,7 @@ class _Fuser:
         g = self.new_group(op, _kind(op), ())
         if self.last_host is not None:
             self.groups[g].after = self.groups[self.last_host]
-            self.depend(g, self.deps[self.last_host] | 1 << self.last_host)
+            self.depend(g, self.last_host)
         self.last_host = g
 
     def follow_readers(self, op: Op, g: int) -> None:
@@ -110,9 +114,9 @@ class _Fuser:
         if not isinstance(old, Read):
             return
         for other in range(g):
-            if self.alive[other] and old.array in self.arrays[other]:
+            if other in self.living and old.array in self.arrays[other]:
                 self.hard[g] |= 1 << other
-                self.depend(g, self.deps[other] | 1 << other)
+                self.depend(g, other)
 
     # --- candidates ---
 
@@ -177,7 +181,7 @@ class _Fuser:
     def recent(self, space: Shape) -> Iterator[int]:
         seen = 0
         for g in reversed(self.by_space.get(space, [])):
-            if self.alive[g]:
+            if g in self.living:
                 yield g
                 seen += 1
                 if seen == _LOOK_BACK:
@@ -219,9 +223,10 @@ class _Fuser:
     def new_group(self, op: Op, kind: str, space: Shape) -> int:
         g = len(self.groups)
         self.groups.append(Group(g, kind, space, stretch=self.stretch))
-        self.alive.append(True)
+        self.living[g] = None
         self.deps.append(0)
         self.hard.append(0)
+        self.direct.append(0)
         self.arrays.append(set())
         if kind == "loop":
             self.by_space.setdefault(space, []).append(g)
@@ -237,26 +242,28 @@ class _Fuser:
         for out in op.outs:
             self.home[out] = g
             self.role[out] = role
-        added = 0
         for k, operand in enumerate(op.operands):
             if isinstance(operand, Read):
                 maker = self.home.get(operand.array)
                 if maker != g:
                     self.arrays[g].add(operand.array)
                 if maker is not None and maker != g:
-                    added |= self.deps[maker] | 1 << maker
+                    self.depend(g, maker)
                     if not self.is_soft(op, k) or self.role[operand.array] != BODY:
                         self.hard[g] |= 1 << maker
-        self.depend(g, added)
         return g
 
-    def depend(self, g: int, added: int) -> None:
-        """Note that a group, and all that need it, depend on further groups."""
+    def depend(self, g: int, maker: int) -> None:
+        """Note that a group, and all that need it, depend on another, and all that it needs."""
+        added = self.deps[maker] | 1 << maker
+        self.direct[g] |= 1 << maker
+        self.needed |= 1 << maker
         if added & ~self.deps[g]:
             self.deps[g] |= added
-            for h in range(len(self.groups)):
-                if self.deps[h] >> g & 1:
-                    self.deps[h] |= added
+            if self.needed >> g & 1:
+                for h in self.living:
+                    if self.deps[h] >> g & 1:
+                        self.deps[h] |= added
 
     # --- merging ---
 
@@ -281,12 +288,12 @@ class _Fuser:
             return True
         if self.hard[last] >> first & 1:
             return False
-        between = self.deps[last] & ~(1 << first)
+        # A longer way ends with a group that the last one needs directly.
+        between = self.direct[last] & ~(1 << first)
         while between:
             low = between & -between
             between ^= low
-            x = low.bit_length() - 1
-            if self.alive[x] and x != last and self.deps[x] >> first & 1:
+            if self.deps[low.bit_length() - 1] >> first & 1:
                 return False
         return True
 
@@ -302,16 +309,22 @@ class _Fuser:
         self.arrays[into] = {
             a for a in self.arrays[into] | self.arrays[gone] if self.home.get(a) != into
         }
-        self.alive[gone] = False
+        del self.living[gone]
         bits = 1 << gone | 1 << into
         self.hard[into] = (self.hard[into] | self.hard[gone]) & ~bits
         deps = (self.deps[into] | self.deps[gone]) & ~bits
         self.deps[into] = deps
-        for h in range(len(self.groups)):
-            if h not in (into, gone) and self.deps[h] & bits:
-                self.deps[h] |= deps | bits
-            if self.hard[h] >> gone & 1:
-                self.hard[h] |= 1 << into
+        self.direct[into] = (self.direct[into] | self.direct[gone]) & ~bits
+        if self.needed & bits:
+            self.needed |= 1 << into
+            for h in self.living:
+                if h != into and self.deps[h] & bits:
+                    self.deps[h] |= deps | bits
+                    if self.direct[h] >> gone & 1:
+                        self.direct[h] ^= 1 << gone
+                        self.direct[h] |= 1 << into
+                if self.hard[h] >> gone & 1:
+                    self.hard[h] |= 1 << into
         return into
 
     # --- the result ---
@@ -341,7 +354,7 @@ class _Fuser:
                 readers.setdefault(read.array, set()).add(op.index)
         place = {op.index: self.home[op.outs[0]] for op in program.ops if op.outs}
         for group in self.groups:
-            for op in reversed(group.epilogue if self.alive[group.index] else []):
+            for op in reversed(group.epilogue if group.index in self.living else []):
                 homes = {place.get(i, -1) for i in readers.get(op.outs[0], set())}
                 if len(homes) == 1 and self.can_sink(op, group, *homes):
                     (target,) = homes
@@ -377,7 +390,7 @@ class _Fuser:
 
     def order(self) -> list[int]:
         """Return the groups so that each comes after those it needs, else as the program runs."""
-        left = [g for g in range(len(self.groups)) if self.alive[g]]
+        left = list(self.living)
         first = {g: min(op.index for op in self.groups[g].ops) for g in left}
         left.sort(key=lambda g: first[g])
         alive = sum(1 << g for g in left)

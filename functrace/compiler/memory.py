@@ -7,6 +7,7 @@ element-wise step writes takes the place of an operand of the same shape which d
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,8 +64,9 @@ class _Placer:
         self.reused: dict[Array, Array] = {}
         self.scratch: dict[int, list[int]] = {}
         self.loops: dict[Op, LoopPlan] = {}
-        #: Live blocks of the arena as slot -> (offset, size).
+        #: Live blocks of the arena as slot -> (offset, size), and what is free between them.
         self.blocks: dict[int, tuple[int, int]] = {}
+        self.gaps: list[tuple[int, float]] = [(0, math.inf)]
         self.top = 0
 
     def run(self) -> Memory:
@@ -105,9 +107,9 @@ class _Placer:
             self.scratch[group.index] = inside
         for array in {*dying, *(a for a in group.stores if self.last[a] == group.index)}:
             if array.kind == "temporary":
-                self.blocks.pop(self.slots[array], None)
+                self.release(self.slots[array])
         for slot in inside:
-            self.blocks.pop(slot)
+            self.release(slot)
 
     def place_bodies(self, op: Op) -> int:
         """Place all that is inside of a loop of steps, and return the slot of all its memory."""
@@ -174,16 +176,27 @@ class _Placer:
     def allocate(self, nbytes: int) -> int:
         """Return a new slot whose block is the first gap that is wide enough."""
         size = max(-(-nbytes // _ALIGN), 1) * _ALIGN
-        at = 0
-        for start, length in sorted(self.blocks.values()):
-            if start - at >= size:
-                break
-            at = max(at, start + length)
+        place, at, stop = next((k, a, b) for k, (a, b) in enumerate(self.gaps) if b - a >= size)
+        self.gaps[place : place + 1] = [(at + size, stop)] if at + size < stop else []
         slot = self.arena.new()
         self.blocks[slot] = (at, size)
         self.offsets[slot] = at
         self.top = max(self.top, at + size)
         return slot
+
+    def release(self, slot: int) -> None:
+        """Give the block of a slot back, if it has one."""
+        if slot not in self.blocks:
+            return
+        start, size = self.blocks.pop(slot)
+        stop: float = start + size
+        place = bisect_left(self.gaps, (start, 0))
+        if self.gaps[place][0] == stop:
+            stop = self.gaps.pop(place)[1]
+        if place and self.gaps[place - 1][1] == start:
+            place -= 1
+            start = self.gaps.pop(place)[0]
+        self.gaps.insert(place, (start, stop))
 
 
 def _reads(group: Group, array: Array) -> bool:
