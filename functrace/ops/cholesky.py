@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from functrace.core.aval import ShapedArray, dtype_of
-from functrace.core.lowering import Call, Place, Routines
+from functrace.core.lowering import Call, Part, Place, Routines
 from functrace.core.trace import Primitive
 from functrace.ops.arithmetic import add, mul, sub
 from functrace.ops.matrices import (
@@ -93,30 +93,59 @@ def _blocked_potrf(a: ShapedArray, n: int) -> list[Call]:
     go block by block: products are faster than LAPACK.
     """
     kind, many = letter(a.dtype), batch_size(a)
-
-    def at(row: int, column: int) -> Place:
-        return Place("out", 0, offset=row + column * n)
-
     if n < 3 * BLOCK:
         work = max(1, n * n * n // 6)
-        return [Call(kind + "potrf", ("U", n, at(0, 0), n, "info"), many, 0, work)]
+        return [Call(kind + "potrf", ("U", n, _place(n, 0, 0), n, "info"), many, 0, work)]
     calls: list[Call] = []
     for first in range(0, n, BLOCK):
         last = min(first + BLOCK, n)
         k, rest = last - first, n - last
-        corner = at(first, first)
+        corner = _place(n, first, first)
         calls.append(Call(kind + "potrf", ("U", k, corner, n, "info"), many, 0, k * k * k // 6))
         if not rest:
             break
-        strip = ("L", "U", "C", "N", k, rest, "one", corner, n, at(first, last), n)
-        calls.append(Call(kind + "trsm", strip, many, None, k * k * rest // 2))
+        calls.append(_strip(a, first, last))
         for start in range(last, n, 2 * BLOCK):
             width = min(2 * BLOCK, n - start)
-            rows = start + width - last
-            factors = (at(first, last), n, at(first, start), n)
-            update = ("C", "N", rows, width, k, "minus", *factors, "one", at(last, start), n)
-            calls.append(Call(kind + "gemm", update, many, None, rows * width * k))
+            calls.append(_update(a, (first, last), start, width))
     return calls
+
+
+def _place(n: int, row: int, column: int, step: int = 0) -> Place:
+    """Return where LAPACK's matrix has an element."""
+    return Place("out", 0, offset=row + column * n, step=step)
+
+
+def _strip(a: ShapedArray, first: int, last: int) -> Call:
+    """Return the call that solves for what is beside a factorised block of the diagonal."""
+    n, k = a.shape[-1], last - first
+    kind, rest = letter(a.dtype), n - last
+    if kind in "cz":
+        sides = (_place(n, first, first), n, _place(n, first, last), n)
+        strip = ("L", "U", "C", "N", k, rest, "one", *sides)
+        return Call(kind + "trsm", strip, batch_size(a), None, k * k * rest // 2)
+    size, blocks = _shares(rest, k * k * rest)
+    rows = (_place(n, first, first), n, _place(n, first, last, size * n), n)
+    work = k * k * size // 2
+    return Call(kind + "rows", (k, Part(rest, size), *rows), batch_size(a), None, work, blocks)
+
+
+def _update(a: ShapedArray, block: tuple[int, int], start: int, width: int) -> Call:
+    """Return the call that takes a strip's products out of some columns."""
+    n, (first, last) = a.shape[-1], block
+    k, rows = last - first, start + width - last
+    size, blocks = _shares(rows, rows * width * k)
+    factors = (_place(n, first, last, size * n), n, _place(n, first, start), n)
+    target = (_place(n, last, start, size), n)
+    update = ("C", "N", Part(rows, size), width, k, "minus", *factors, "one", *target)
+    work = size * width * k
+    return Call(letter(a.dtype) + "gemm", update, batch_size(a), None, work, blocks)
+
+
+def _shares(lines: int, work: int) -> tuple[int, int]:
+    """Return how many lines a call does, and how many calls do them all: some for each thread."""
+    size = -(-lines // (16 * max(1, min(4, work >> 19)))) * 16
+    return size, -(-lines // size)
 
 
 cholesky_p.def_lowering(Routines(_cholesky_plan))

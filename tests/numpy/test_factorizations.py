@@ -435,6 +435,23 @@ def test_block_by_block(dtype: str) -> None:
         np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [192, 251, 500])
+def test_block_by_block_is_as_stable_as_lapack(dtype: str, n: int) -> None:
+    """Nearly singular and badly scaled matrices: the factor's product differs by roundings."""
+    eps = np.finfo(dtype).eps
+    basis, _ = np.linalg.qr(np.random.default_rng(n).standard_normal((n, n)))
+    spectrum = np.geomspace(1.0, 20 * n * eps, n)
+    scales = np.geomspace(1.0, 1e6, n)
+    flat = (basis * spectrum) @ basis.T
+    for h in (flat, scales[:, None] * (flat + np.eye(n)) * scales):
+        h = ((h + h.T) / 2).astype(dtype)
+        factor = functrace.jit(linalg.cholesky)(h).astype(np.float64)
+        size = np.sqrt(np.diag(h).astype(np.float64))
+        error = np.abs(factor @ factor.T - h) / np.outer(size, size)
+        assert error.max() < 4 * np.sqrt(n) * eps
+
+
 def test_large_matrices_and_threads() -> None:
     """The bits of compiled factorisations don't depend on how many threads there are."""
     a = make((300, 300)) + 20 * np.eye(300)

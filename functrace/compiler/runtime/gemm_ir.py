@@ -9,6 +9,8 @@ tiles, tasks and threads have no part in its bits.
 
 from __future__ import annotations
 
+from functrace.compiler.runtime.square_ir import SQUARE, transposed
+
 __all__ = ["LANES", "PANEL", "ROWS", "pack_text", "product_text"]
 
 #: Lanes of a vector, and columns of a panel: three vectors. Eight rows of them make 24 sums, which
@@ -19,8 +21,6 @@ PANEL = {letter: _VECTORS * lanes for letter, lanes in LANES.items()}
 ROWS = 8
 #: Lines of the second operand are fetched so many steps before they are used.
 _AHEAD = 16
-#: Sides of the squares that are transposed in registers.
-_SQUARE = 8
 
 _SCALARS = {"s": "float", "d": "double"}
 _PRODUCT_RECORD = (
@@ -235,9 +235,8 @@ def _filled(text: str, letter: str) -> str:
         "$V": f"<{lanes} x {scalar}>",
         "$M": f"v{lanes}f{32 if letter == 's' else 64}",
         "$B": f"<{lanes} x i1>",
-        "$Q": f"<{_SQUARE} x {scalar}>",
-        "$I": f"<{_SQUARE} x i32>",
-        "$K": str(_SQUARE),
+        "$Q": f"<{SQUARE} x {scalar}>",
+        "$K": str(SQUARE),
         "$S": scalar,
         "$COUNT": ", ".join(f"i32 {i}" for i in range(lanes)),
         "$W": str(lanes),
@@ -405,7 +404,7 @@ def _turned_lines() -> str:
         "  %u = phi i64 [0, %block], [%u1, %stripe.next]",
         "  %ju = add i64 %j, %u",
     ]
-    for c in range(_SQUARE):
+    for c in range(SQUARE):
         lines += [
             f"  %jc{c} = add i64 %ju, {c}",
             f"  %jl{c} = call i64 @llvm.smin.i64(i64 %jc{c}, i64 %last)",
@@ -414,35 +413,26 @@ def _turned_lines() -> str:
             f"  %col{c} = getelementptr $S, ptr %from, i64 %jp{c}",
         ]
     singles = []
-    for c in range(_SQUARE):
+    for c in range(SQUARE):
         before = f"%w.v{c - 1}" if c else "poison"
         singles += [
             f"  %w.f{c} = getelementptr $S, ptr %col{c}, i64 %w",
             f"  %w.x{c} = load $S, ptr %w.f{c}",
             f"  %w.v{c} = insertelement $Q {before}, $S %w.x{c}, i32 {c}",
         ]
-    singles.append(f"  store $Q %w.v{_SQUARE - 1}, ptr %w.g, align $A")
+    singles.append(f"  store $Q %w.v{SQUARE - 1}, ptr %w.g, align $A")
     return "\n".join([*lines, _STRIPE, *_square(), _REST.replace("$SINGLES", "\n".join(singles))])
 
 
 def _square() -> list[str]:
-    """Transpose ``_SQUARE`` columns by as many lines, by swapping ever larger blocks."""
+    """Transpose ``SQUARE`` columns by as many lines."""
     lines = []
-    names = [f"%x{c}" for c in range(_SQUARE)]
+    names = [f"%x{c}" for c in range(SQUARE)]
     for c, name in enumerate(names):
         lines.append(f"  %f{c} = getelementptr $S, ptr %col{c}, i64 %q")
         lines.append(f"  {name} = load $Q, ptr %f{c}, align $A")
-    for far in (1, 2, 4):
-        low = [i if not i & far else _SQUARE + i - far for i in range(_SQUARE)]
-        high = [i + far if not i & far else _SQUARE + i for i in range(_SQUARE)]
-        for c in range(_SQUARE):
-            if c & far:
-                continue
-            one, two = names[c], names[c + far]
-            for at, order in ((c, low), (c + far, high)):
-                names[at] = f"%y{far}.{at}"
-                places = ", ".join(f"i32 {i}" for i in order)
-                lines.append(f"  {names[at]} = shufflevector $Q {one}, $Q {two}, $I <{places}>")
+    moves, names = transposed(names, "%y", "$Q")
+    lines += moves
     for q, name in enumerate(names):
         lines.append(f"  %h{q} = getelementptr [$N x $S], ptr %g, i64 {q}")
         lines.append(f"  store $Q {name}, ptr %h{q}, align $A")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from functrace.compiler.ir.convention import FAIL_KINDS, STATUS_KIND_SHIFT
+from functrace.compiler.runtime.solve_ir import row_solver_text
 
 __all__ = ["call_text"]
 
@@ -20,7 +21,7 @@ _HEAD = """
 @one = internal constant [2 x $S] [$S 1.0, $S 0.0]
 @minus = internal constant [2 x $S] [$S -1.0, $S 0.0]
 $LETTERS
-declare void @ft_$NAME($TYPES)
+$ROUTINE
 declare i64 @llvm.smin.i64(i64, i64)
 
 define i64 @kernel(ptr %frame, ptr %record, i64 %lo, i64 %hi) {
@@ -131,6 +132,7 @@ def call_text(routine: str, arguments: Sequence[str], integer: str, checked: boo
     words += ["blocks", "grain", "message"]
     letters = [(k, a) for k, a in enumerate(arguments) if len(a) == 1]
     pieces = {
+        "$ROUTINE": _routine(routine, integer),
         "$LETTERS": "\n".join(f"@letter{k} = internal constant i8 {ord(a)}" for k, a in letters),
         "$SETUP": "\n".join([_word(name, at) for at, name in enumerate(words)] + setup),
         "$PLACES": "\n".join(inside),
@@ -147,6 +149,13 @@ def call_text(routine: str, arguments: Sequence[str], integer: str, checked: boo
     for name, piece in pieces.items():
         text = text.replace(name, piece)
     return text
+
+
+def _routine(name: str, integer: str) -> str:
+    """Declare a routine of the library, or define one of our own."""
+    if name[1:] == "rows":
+        return row_solver_text(name[0], integer)
+    return "declare void @ft_$NAME($TYPES)"
 
 
 def _word(name: str, at: int) -> str:
