@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functrace.compiler.ir.builder import Builder
-from functrace.compiler.ir.kernel import F32, Scalar
+from functrace.compiler.ir.kernel import F32, F64, Scalar
 from functrace.compiler.ir.vecmath_exp import reduce, stretch
 from functrace.compiler.ir.vecmath_expr import (
     Expr,
@@ -110,10 +110,17 @@ def _erf_inv_guess(size: Expr, w: Expr) -> Expr:
     if size.v.dtype == F32:
         root, w = root - 3.5, w - 3.125
     t = sel(tail, root, w)
-    ratio = t.const(0.0)
-    for near, far in zip(reversed(ERF_INV_CENTRE(t)), reversed(ERF_INV_TAIL(t)), strict=True):
-        ratio = ratio.fma(t, sel(tail, t.const(far), near))
-    return size * ratio
+    start, *rest = (
+        sel(tail, t.const(far), near)
+        for near, far in zip(ERF_INV_CENTRE(t), ERF_INV_TAIL(t), strict=True)
+    )
+    slope = rest.pop()
+    for coefficient in reversed(rest):
+        slope = slope.fma(t, coefficient)
+    ratio = slope.fma(t, start)
+    if size.v.dtype == F64:
+        return size * ratio
+    return size.fma(ratio, size * slope.fma(t, start - ratio))
 
 
 def erf_inv(b: Builder, v: Scalar) -> Scalar:
