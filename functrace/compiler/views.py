@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -398,8 +399,12 @@ def _read_around(program: ArrayProgram) -> list[Array]:
 def _reduction_or_map(rule: Reduction, operand: Operand, out: Array) -> Lowering:
     """A reduction over axes of size 1 is an element-wise operation."""
     sizes = [n for n in operand.shape if n != 1]
-    if sizes != [n for n in out.shape if n != 1]:
-        return rule
+    return rule if sizes != [n for n in out.shape if n != 1] else _once(rule)
+
+
+@lru_cache(maxsize=256)
+def _once(rule: Reduction) -> Elementwise:
+    """Return a fold of one element; the same object each time, for kernels to be known by."""
 
     def once(b: Any, x: Any, **params: Any) -> Any:
         start = b.const(rule.identity(x.dtype, **params), x.dtype)

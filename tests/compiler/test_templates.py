@@ -138,6 +138,12 @@ def test_constants_that_are_data_make_no_kernel(made: list[int]) -> None:
     assert made_for(made, lambda x: x * 2.0, [(90,)]) == 1
 
 
+def test_folds_of_one_element_make_no_kernel(made: list[int]) -> None:
+    fun = lambda x: (x * 3.5).sum(1)  # noqa: E731
+    assert made_for(made, fun, [(90, 1)]) == 1
+    assert made_for(made, fun, [(90, 1), (70, 1)]) == 0
+
+
 def test_parameters_that_are_equal_but_not_the_same_are_told_apart() -> None:
     values = [0, 0.0, -0.0, False, np.float32(0), np.int8(0), None, "", (0,), (0.0,), (-0.0,)]
     assert len({plain(v) for v in values}) == len(values)
@@ -176,6 +182,8 @@ def test_a_new_batch_size_compiles_no_kernel(dtype: str) -> None:
             step(params, x.astype(dtype), y.astype(dtype))
         return cache_info().compiled - before
 
+    # The kernel of large products is one a dtype, for all programs there are.
+    ft.jit(lambda a: a @ a)(np.ones((120, 120), dtype))
     for n in (1, 2, 32):
         run(n)
     assert {n: run(n) for n in SIZES if n > 4} == {n: 0 for n in SIZES if n > 4}
