@@ -43,9 +43,12 @@ def cut(x: Any) -> Any:
     return into_window(x, full((4,), 0.0, x.dtype))
 
 
+def padded(x: Any, value: float) -> Any:
+    return PRIMITIVES["pad"].bind(x, full((), value, x.dtype), padding_config=((3, 5, 0),))
+
+
 def put_back(x: Any) -> Any:
-    around = ((3, 5, 0),)
-    return PRIMITIVES["pad"].bind(window(x), full((), -0.0, x.dtype), padding_config=around)
+    return padded(window(x), -0.0)
 
 
 # For each rewrite: programs of two arrays of 12 elements of the dtypes named.
@@ -54,6 +57,7 @@ CASES: dict[str, list[tuple[Program, str]]] = {
         (lambda x, y: into_window(x, add(window(y), window(x))), "dfi"),
         (lambda x, y: into_window(x, sub(window(x), window(y))), "dfi"),
     ],
+    "sum_of_pads": [(lambda x, y: add(padded(x, 0.0), padded(y, 0.0)), "dfi")],
     "slice_at_known_place": [(lambda x, y: window(x), "dfi")],
     "window_back": [(lambda x, y: add(cut(x), put_back(x)), "df")],
     "add_zero": [
