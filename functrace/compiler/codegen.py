@@ -136,7 +136,7 @@ class KernelMaker:
 
     def stride(self, stride: int, innermost: bool) -> Index:
         """Return a stride; 0, and small ones where memory is run along, are known to the kernel."""
-        if stride == 0 or (innermost and stride == 1) or 2 <= stride <= MOST_STATIC_STRIDE:
+        if stride == 0 or (innermost and stride in (1, -1)) or 2 <= stride <= MOST_STATIC_STRIDE:
             return stride
         return self.number(stride)
 

@@ -68,7 +68,7 @@ class Description:
 
     def number(self, n: int) -> int:
         """Return what stands for a number: itself, or that it is the k-th that is left open."""
-        if self.exact or 0 <= n <= MOST_STATIC_STRIDE:
+        if self.exact or -1 <= n <= MOST_STATIC_STRIDE:
             return n
         return _OPEN + self.numbers.setdefault(n, len(self.numbers))
 
@@ -179,7 +179,7 @@ class Template:
                 places.append(seen.slots[value])
             elif value in seen.numbers:
                 places.append(len(seen.slots) + seen.numbers[value])
-            elif seen.exact or 0 <= value <= MOST_STATIC_STRIDE:
+            elif seen.exact or -1 <= value <= MOST_STATIC_STRIDE:
                 places.append(len(seen.slots) + len(seen.numbers) + len(constants))
                 constants.append(value)
             else:
