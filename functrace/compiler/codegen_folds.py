@@ -19,6 +19,8 @@ __all__ = ["FoldMaker"]
 
 #: Lines up to these lengths are folded by one, or by a few accumulators; longer ones in lanes.
 _TINY_LINE, _WIDE_LINE, _LONG_LINE = 8, 128, 1024
+#: How many rows are added to a block of columns at a time.
+_ROWS = 4
 
 
 class FoldMaker(TileMaker):
@@ -235,26 +237,43 @@ class FoldMaker(TileMaker):
             for acc, value in zip(accs, starts):
                 acc.store(j, value)
 
-        def one_row(point: Point) -> None:
+        def of_row(point: Point) -> Callable[[Value], Point]:
             # The column comes before the reduced loops in the order of the loops.
-            before, after = point[: len(at)], point[len(at) :]
-            known = self.gather(width, self.lines, lambda j: (*before, b.add(base, j), *after))
+            return lambda j: (*point[: len(at)], b.add(base, j), *point[len(at) :])
+
+        def some_rows(points: list[Point]) -> None:
+            places = [of_row(point) for point in points]
+            known = [self.gather(width, self.lines, place) for place in places]
 
             def one(j: Value) -> None:
-                xs = self.element((*before, b.add(base, j), *after), known(j))
-                for acc, value in zip(accs, self.combine([a.load(j) for a in accs], xs)):
+                values = [a.load(j) for a in accs]
+                for place, found in zip(places, known):
+                    values = self.combine(values, self.element(place(j), found(j)))
+                for acc, value in zip(accs, values):
                     acc.store(j, value)
 
             each(one, False)
 
         each(start, True)
-        self.reduced_nest(len(at) + 1, at, one_row)
+        self.reduced_nest(len(at) + 1, at, some_rows)
         light = sum(map(op_cost, self.part.epilogue)) <= LIGHT
         each(lambda j: self.epilogue((*at, b.add(base, j)), [a.load(j) for a in accs]), light)
 
-    def reduced_nest(self, level: int, at: Point, body: Callable[[Point], None]) -> None:
-        if level > self.along():
-            body(at)
+    def reduced_nest(self, level: int, at: Point, body: Callable[[list[Point]], None]) -> None:
+        """Run ``body`` over rows: a few at a time, added one after the other, where that's light.
+
+        So what has been added up is read and written once for all of them.
+        """
+        b, trips = self.b, self.trips(level)
+        if level < self.along():
+            self.loop(0, trips, lambda i: self.reduced_nest(level + 1, (*at, i), body), True)
             return
-        trips = self.trips(level)
-        self.loop(0, trips, lambda i: self.reduced_nest(level + 1, (*at, i), body), True)
+        first: Index = 0
+        if self.part_cost <= LIGHT and not (self.plan.loops[level].static or self.plan.tiny):
+            first = b.and_(b._index(trips), b.const(-_ROWS, I64))
+
+            def rows(i: Value) -> None:
+                body([(*at, b.add(i, b.const(k, I64))) for k in range(_ROWS)])
+
+            b.loop(0, first, rows, _ROWS)
+        self.loop(first, trips, lambda i: body([(*at, i)]), True)

@@ -223,9 +223,9 @@ class GroupMaker(FoldMaker):
         super().column_block(at, base, width, accs)
         self.columnar = False
 
-    def reduced_nest(self, level: int, at: Point, body: Callable[[Point], None]) -> None:
+    def reduced_nest(self, level: int, at: Point, body: Callable[[list[Point]], None]) -> None:
         if level == len(self.plan.loops):
-            body(at)
+            body([at])
             return
         hi = self.trips(level)
         self.b.loop(0, hi, lambda i: self.reduced_nest(level + 1, (*at, i), body))
