@@ -15,13 +15,13 @@ the key, or ``fold_in`` a number::
 The generator is Threefry-2x32, and every number has its own counter, so the functions work the
 same under ``jit``, ``vmap`` and in loops. The default dtype is float64 (int64, uint64).
 
-All of it has the bits of JAX 0.10 on a CPU (``jax_threefry_partitionable``, its default, and
-``jax_enable_x64``): where a number goes through a logarithm, a root or the like, that is computed
-in the arithmetic of JAX's compiler, operation by operation. Not equal to the last bit are what
-factorisations give (``orthogonal``, and ``multivariate_normal`` by ``"eigh"`` and ``"svd"``), and
-where JAX's own bits depend on the size of the array or on the CPU: ``maxwell`` of many numbers,
-``dirichlet`` of 32 outcomes or more, and gammas on CPUs without AVX-512. Keys are their data here,
-so they have an axis that JAX's ``jax.random.key`` hides.
+In float32 and float64 the bits are those of JAX 0.10 on a CPU (``jax_threefry_partitionable``, its
+default, and ``jax_enable_x64``): where a number goes through a logarithm, a root or the like, that
+is computed in the arithmetic of JAX's compiler, operation by operation. Not equal to the last bit
+are what factorisations give (``orthogonal``, and ``multivariate_normal`` by ``"eigh"`` and
+``"svd"``), and where JAX's own bits depend on the size of the array or on the CPU: ``maxwell`` of
+many numbers, ``dirichlet`` of 32 outcomes or more, and gammas on CPUs without AVX-512. Keys are
+their data here, so they have an axis that JAX's ``jax.random.key`` hides.
 """
 
 from functrace.random.choosing import categorical, choice, permutation

@@ -17,12 +17,11 @@ from functrace import lax
 from functrace import numpy as fnp
 from functrace.numpy.dispatching import operand
 from functrace.ops.broadcasting import broadcast_to
-from functrace.ops.fused import fma
 from functrace.ops.promotion import promote_dtypes
 from functrace.ops.random_bits import threefry2x32
 from functrace.random import xla_math
-from functrace.random.sampler import inexact, result_shape, sampler
-from functrace.random.streams import children, counters, unit
+from functrace.random.sampler import inexact, result_shape, sampler, shared
+from functrace.random.streams import children, counters, fused, unit
 
 __all__ = ["binomial", "geometric", "multinomial", "poisson"]
 
@@ -31,7 +30,7 @@ DType = np.dtype[Any]
 FLOAT32 = np.dtype(np.float32)
 
 
-@sampler("iu")
+@sampler("iu", pointwise=False)
 def geometric(key: Any, p: Any, shape: Any = None, dtype: Any = None) -> Any:
     """Draw how many trials it takes to succeed, each of probability ``p``.
 
@@ -47,10 +46,15 @@ def geometric(key: Any, p: Any, shape: Any = None, dtype: Any = None) -> Any:
         array([4, 6, 1])
     """
     p = inexact(p, "p of random.geometric")
+    shape = result_shape("geometric", shape, p)
     u = unit(key, p.dtype, shape)
-    u = lax.select(lax.eq(u, 0), p.dtype.type(1), u)
-    trials = lax.floor(lax.div(xla_math.log(u), xla_math.log1p(-p))) + 1
-    return lax.convert_element_type(trials, dtype)
+    log = xla_math.log(lax.select(lax.eq(u, 0), p.dtype.type(1), u))
+    log_failure = xla_math.log1p(-p)
+    if shared(shape, p):
+        trials = log * broadcast_to(1 / log_failure, shape)
+    else:
+        trials = log / broadcast_to(log_failure, shape)
+    return lax.convert_element_type(lax.floor(trials) + 1, dtype)
 
 
 def _rounds(
@@ -100,7 +104,7 @@ def poisson(key: Any, lam: Any, shape: Any = None, dtype: Any = None) -> Any:
         >>> poisson(random.key(0), 4.0, (3,))
         array([0, 1, 5])
     """
-    lam = broadcast_to(lax.convert_element_type(lam, FLOAT32), shape)
+    lam = lax.stop_gradient(broadcast_to(lax.convert_element_type(lam, FLOAT32), shape))
     few = lax.bitwise_or(lax.ne(lam, lam), lax.lt(lam, FEW))
     most = int(np.iinfo(dtype).max)
     counted = _counted(key, lax.select(few, lam, FLOAT32.type(0)), shape, dtype, most)
@@ -134,18 +138,18 @@ def _poisson_by_rejection(key: Any, lam: Any, shape: Shape, idle: Any, most: int
     Where ``idle`` is everywhere true nothing is drawn: no place wants a number.
     """
     log_lam = xla_math.log(lam)
-    b = fma(2.53, lax.sqrt(lam), 0.931)
-    a = fma(0.02483, b, -0.059)
+    b = fused(2.53, lax.sqrt(lam), 0.931)
+    a = fused(0.02483, b, -0.059)
     inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
     bound = 0.9277 - 3.6224 / (b - 2)
 
     def offer(u: Any, v: Any) -> tuple[Any, Any]:
         rest = 0.5 - lax.abs(u)
-        k = lax.floor(fma(2 * a / rest + b, u, lam) + 0.43)
+        k = lax.floor(fused(2 * a / rest + b, u, lam) + 0.43)
         corner = lax.bitwise_and(lax.lt(rest, 0.013), lax.gt(v, rest))
         outside = lax.bitwise_or(lax.lt(k, 0), corner)
         left = xla_math.log(v * inverse_alpha / (a / (rest * rest) + b))
-        right = fma(k, log_lam, -lam) - lax.lgamma(k + 1)
+        right = fused(k, log_lam, -lam) - xla_math.lgamma32(k + 1)
         return k, _suits(rest, v, bound, outside, lax.le(left, right))
 
     none = lax.reduce_and(idle, tuple(range(len(shape))))
@@ -237,9 +241,9 @@ def _binomial_by_rejection(key: Any, n: Any, p: Any, shape: Shape, idle: Any) ->
     Where ``idle`` is everywhere true nothing is drawn: no place wants a number.
     """
     spread = lax.sqrt(n * p * (1 - p))
-    b = 1.15 + 2.53 * spread
-    a = -0.0873 + 0.0248 * b + 0.01 * p
-    middle = n * p + 0.5
+    b = fused(2.53, spread, 1.15)
+    a = fused(0.01, p, fused(0.0248, b, -0.0873))
+    middle = fused(n, p, 0.5)
     bound = 0.92 - 4.2 / b
     odds = p / (1 - p)
     alpha = (2.83 + 5.1 / b) * spread
@@ -247,13 +251,18 @@ def _binomial_by_rejection(key: Any, n: Any, p: Any, shape: Shape, idle: Any) ->
 
     def offer(u: Any, v: Any) -> tuple[Any, Any]:
         rest = 0.5 - lax.abs(u)
-        k = lax.floor((2 * a / rest + b) * u + middle)
+        k = lax.floor(fused(2 * a / rest + b, u, middle))
         outside = lax.bitwise_or(lax.lt(k, 0), lax.gt(k, n))
         left = xla_math.log(v * alpha / (a / (rest * rest) + b))
+        first, second, third = (
+            xla_math.log((mode + 1) / (odds * (n - mode + 1))),
+            xla_math.log((n - mode + 1) / (n - k + 1)),
+            xla_math.log(odds * (n - k + 1) / (k + 1)),
+        )
+        # In this order XLA fuses the products; the one of ``first`` is outside its loop.
+        logs = fused(k + 0.5, third, fused(n + 1, second, (mode + 0.5) * first))
         right = (
-            (mode + 0.5) * xla_math.log((mode + 1) / (odds * (n - mode + 1)))
-            + (n + 1) * xla_math.log((n - mode + 1) / (n - k + 1))
-            + (k + 0.5) * xla_math.log(odds * (n - k + 1) / (k + 1))
+            logs
             + _stirling_rest(mode)
             + _stirling_rest(n - mode)
             - _stirling_rest(k)

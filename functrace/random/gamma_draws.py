@@ -11,13 +11,12 @@ import numpy as np
 from functrace import lax
 from functrace.api.mapping import vmap
 from functrace.control.rules.custom_jvp import custom_jvp
-from functrace.ops.fused import fma
 from functrace.ops.random_bits import threefry2x32
 from functrace.random import xla_math
 from functrace.random.continuous import exponentials
 from functrace.random.gamma_slope import gamma_slope
 from functrace.random.normals import normals
-from functrace.random.streams import children, counters, unit
+from functrace.random.streams import children, counters, fused, unit
 from functrace.random.xla_rsqrt import rsqrt
 
 __all__ = ["gammas"]
@@ -83,8 +82,8 @@ def _one(key: Any, a: Any, log_space: bool) -> Any:
 
     def rejected(state: Any) -> Any:
         _, square, cube, u = state
-        quick = lax.ge(u, fma(square * square, -0.0331, dtype.type(1)))
-        bound = fma(square, 0.5, d * ((1 - cube) + xla_math.log(cube)))
+        quick = lax.ge(u, fused(square * square, -0.0331, dtype.type(1)))
+        bound = fused(square, 0.5, d * ((1 - cube) + xla_math.log(cube)))
         exact = lax.ge(xla_math.log(u), bound)
         return lax.bitwise_and(quick, exact)
 
@@ -111,7 +110,7 @@ def _positive_cubic(key: Any, c: Any) -> tuple[Any, Any]:
     def draw(state: Any) -> Any:
         key, child = children(state[0])
         x = normals(child, (), dtype)
-        return key, x, fma(x, c, dtype.type(1))
+        return key, x, fused(x, c, dtype.type(1))
 
     start = key, dtype.type(0), dtype.type(-1)
     _, x, v = lax.while_loop(lambda state: lax.le(state[2], 0), draw, start)

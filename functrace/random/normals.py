@@ -9,10 +9,9 @@ import numpy as np
 
 from functrace import lax
 from functrace.ops.broadcasting import broadcast_to
-from functrace.ops.fused import fma
 from functrace.random import xla_math
 from functrace.random.sampler import drawn_with, sampler, shared
-from functrace.random.streams import as_line, children, unit
+from functrace.random.streams import as_line, children, fused, unit
 from functrace.random.uniforms import between, signs
 
 __all__ = [
@@ -137,7 +136,7 @@ def _lengths(key: Any, shape: Shape, dtype: DType) -> Any:
     # The first product of a sum is the one that is fused; in which order XLA adds depends on this.
     if dtype == np.float32:
         x, y = y, x
-    return lax.sqrt(fma(z, z, fma(y, y, x * x)))
+    return lax.sqrt(fused(z, z, fused(y, y, x * x)))
 
 
 @sampler(pointwise=False)
@@ -162,7 +161,7 @@ def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype:
     shape = (*(shape or parameters), *parameters)
     length, sign = children(key)
     signed = signs(sign, shape, dtype) * _lengths(length, shape, dtype)
-    return fma(signed, broadcast_to(scale, shape), broadcast_to(loc, shape))
+    return fused(signed, broadcast_to(scale, shape), broadcast_to(loc, shape))
 
 
 @sampler()
@@ -185,7 +184,7 @@ def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None) -> Any:
     """
     first, second = children(key)
     square = lax.square(normals(first, shape, dtype))
-    root = lax.sqrt(fma(4 * mean, square, lax.square(mean) * lax.square(square)))
-    x = fma(mean * -0.5, root, mean + lax.square(mean) * square * 0.5)
+    root = lax.sqrt(fused(4 * mean, square, lax.square(mean) * lax.square(square)))
+    x = fused(mean * -0.5, root, mean + lax.square(mean) * square * 0.5)
     kept = lax.le(unit(second, dtype, shape), mean / (mean + x))
     return lax.select(kept, x, lax.square(mean) / x)

@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from functrace import lax
+from functrace.ops.fused import fma
 from functrace.ops.random_bits import UINT64, threefry2x32
 
-__all__ = ["as_line", "children", "counters", "pack", "random_bits", "unit", "unpack"]
+__all__ = ["as_line", "children", "counters", "fused", "pack", "random_bits", "unit", "unpack"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -89,3 +90,9 @@ def unit(key: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
         random_bits(key, word, shape), 8 * word.itemsize - np.finfo(dtype).nmant
     )
     return lax.bitcast_convert_type(lax.bitwise_or(fraction, one), dtype) - dtype.type(1)
+
+
+def fused(x: Any, y: Any, z: Any) -> Any:
+    """Return ``x * y + z`` as XLA computes it on CPUs, with one rounding; float16 has two."""
+    dtype = next(a.dtype for a in (x, y, z) if hasattr(a, "dtype"))
+    return x * y + z if dtype == np.float16 else fma(x, y, z)

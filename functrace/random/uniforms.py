@@ -8,9 +8,8 @@ import numpy as np
 
 from functrace import lax
 from functrace.errors import DTypeError
-from functrace.ops.fused import fma
 from functrace.random.sampler import inexact, sampler
-from functrace.random.streams import children, random_bits, unit
+from functrace.random.streams import children, fused, random_bits, unit
 
 __all__ = ["bernoulli", "between", "bits", "integers", "rademacher", "randint", "signs", "uniform"]
 
@@ -42,7 +41,7 @@ def between(key: Any, shape: Shape, dtype: DType, low: Any, high: Any) -> Any:
     """Return floats in [low, high) from a packed key; the ends are of the dtype."""
     u = unit(key, dtype, shape)
     # One rounding, as JAX's compiler has it; and never below ``low`` by another.
-    scaled = u * (high - low) + low if dtype.itemsize < 4 else fma(u, lax.sub(high, low), low)
+    scaled = fused(u, lax.sub(high, low), low)
     return lax.max(low, scaled)
 
 

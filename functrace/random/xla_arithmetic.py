@@ -175,6 +175,23 @@ def _erf_inv(x: Expr, *entries: Expr) -> Expr:
     return x * sel(abs(x).eq(1.0), _INF, total)
 
 
+# --- lgamma ------------------------------------------------------------------------------------
+
+_LN_7_5 = float.fromhex("0x1.01e858p+1")
+_LN_ROOT_2_PI = float.fromhex("0x1.d67f1cp-1")
+
+
+def _lgamma(x: Expr) -> Expr:
+    """Return the logarithm of the gamma function, in float32, from 0.5 on: that of Lanczos."""
+    z = x - 1.0
+    log = _log1p(z * float.fromhex("0x1.111112p-3")) + _LN_7_5
+    first, *more = tables.LANCZOS(x)
+    total = first / (z + 1.0) + 1.0
+    for i, c in enumerate(more, 2):
+        total = total + c / (z + float(i))
+    return log.fma((z + 0.5) - (z + 7.5) / log, _LN_ROOT_2_PI) + _log(total)
+
+
 # --- pow ---------------------------------------------------------------------------------------
 
 
@@ -193,6 +210,7 @@ ARITHMETIC: dict[str, Callable[..., Expr]] = {
     "exp": _exp,
     "erf": _erf,
     "erf_inv": _erf_inv,
+    "lgamma": _lgamma,
     "pow": _pow64,
     "tan": _tan,
 }

@@ -23,7 +23,7 @@ from functrace.random.xla_entries import entry
 from functrace.random.xla_pow import pow32
 from functrace.random.xla_tables import INVERSES, LOGS
 
-__all__ = ["erf", "erf_inv", "exp", "log", "log1p", "pow", "tan"]
+__all__ = ["erf", "erf_inv", "exp", "lgamma32", "log", "log1p", "pow", "tan"]
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -45,6 +45,11 @@ arithmetic_p = nary(
     Elementwise(_computed),
     not_differentiable="it is a part of a function that has a rule",
 )
+
+
+def lgamma32(x: Any) -> Any:
+    """The logarithm of the gamma function of float32 from 0.5 on; it has no derivative."""
+    return arithmetic_p.bind(x, name="lgamma")
 
 
 def _interval(x: Any) -> Any:

@@ -37,6 +37,8 @@ SLOPES = np.array([float(n) * 2.0**-9 for n in _SLOPES.split()])
 
 def rsqrt(x: Any) -> Any:
     """Return 1 / sqrt(x) of positive numbers that are neither subnormal nor infinite."""
+    if x.dtype == np.float16:
+        return lax.convert_element_type(rsqrt(lax.convert_element_type(x, np.float32)), np.float16)
     y = _estimate32(x) if x.dtype == np.float32 else _estimate64(x)
     for _ in range(2):
         y = fma(y * -0.5, fma(x * y, y, -1.0), y)

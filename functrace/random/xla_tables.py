@@ -20,6 +20,7 @@ __all__ = [
     "EXP_BELOW",
     "EXP_OVER",
     "INVERSES",
+    "LANCZOS",
     "LOG",
     "LOG1P_BELOW",
     "LOG1P_OVER",
@@ -103,6 +104,15 @@ LOG1P_BELOW = Table(
     "0x1.e0f304p+5 0x1.b0db14p+7 0x1.351946p+8 0x1.bb865ap+7 0x1.4c30b6p+6 0x1.e2035ap+3 0x1p+0",
 )
 """What ``log(1 + x) - x + x**2 / 2`` is over ``x**3``, as a quotient."""
+
+# --- lgamma ------------------------------------------------------------------------------------
+
+LANCZOS = Table(
+    "",
+    "0x1.52429cp+9 -0x1.3ac8e8p+10 0x1.81a966p+9 -0x1.613ae6p+7 0x1.903c28p+3 -0x1.1bcb2ap-3 "
+    "0x1.4f0514p-17 0x1.435508p-23",
+)
+"""Of Lanczos's approximation with a shift of 7: what is divided by ``x``, ``x + 1``, ..."""
 
 # --- exp ---------------------------------------------------------------------------------------
 

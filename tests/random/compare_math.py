@@ -22,6 +22,7 @@ from functrace.random.xla_rsqrt import rsqrt
 
 jax.config.update("jax_enable_x64", True)
 MANY = 2**22
+OURS = {"rsqrt": rsqrt, "lgamma": xla_math.lgamma32}
 
 
 def uniforms(dtype: str) -> Any:
@@ -44,6 +45,8 @@ def arguments(dtype: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
     yield "erf", ((3 * rng.normal(size=MANY)).astype(dtype),)
     yield "tan", ((u - np.dtype(dtype).type(0.5)) * np.dtype(dtype).type(np.pi),)
     yield "pow", (one - u, np.resize(wide, u.shape))
+    if dtype == "float32":
+        yield "lgamma", (one / 2 + wide,)
     yield "rsqrt", (np.float32(0.6) + wide if dtype == "float32" else 0.6 + wide,)
 
 
@@ -52,7 +55,7 @@ def main() -> int:
     different = 0
     for dtype in ("float32", "float64"):
         for name, args in arguments(dtype):
-            ours = functrace.jit(rsqrt if name == "rsqrt" else getattr(xla_math, name))
+            ours = functrace.jit(OURS.get(name) or getattr(xla_math, name))
             got, want = ours(*args), np.asarray(jax.jit(getattr(jax.lax, name))(*args))
             same = (got == want) | (np.isnan(got) & np.isnan(want))
             print(f"{name:8} {dtype}: {int((~same).sum())} of {same.size} differ", flush=True)

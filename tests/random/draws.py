@@ -81,6 +81,8 @@ EXACT: dict[str, Draw] = {
     "poisson": lambda r, k, d: r.poisson(
         k, np.array([0, 0.3, 3, 9.9, 10, 25, 1e3, 1e5, np.nan], d), (2, 9)
     ),
+    "poisson large": lambda r, k, d: r.poisson(k, np.array([1e3, 1e5], d), (100, 2), np.int32),
+    "geometric scalar": lambda r, k, d: r.geometric(k, 0.01, (100,), np.int32),
     "poisson few": lambda r, k, d: r.poisson(k, np.array([0.5, 4], d), (2,), np.int8),
     "poisson scalar": lambda r, k, d: r.poisson(k, np.dtype(d).type(12)),
     "binomial": lambda r, k, d: r.binomial(
@@ -88,6 +90,9 @@ EXACT: dict[str, Draw] = {
     ),
     "binomial mostly": lambda r, k, d: r.binomial(
         k, np.array([5, 100], d), np.array([[0.8], [np.nan]], d), dtype=d
+    ),
+    "binomial large": lambda r, k, d: r.binomial(
+        k, np.array([1e6, 1e7], d), np.dtype(d).type(0.7), (50, 2), d
     ),
     "binomial scalar": lambda r, k, d: r.binomial(k, 10, 0.4, dtype=d),
     "multinomial": lambda r, k, d: r.multinomial(

@@ -168,6 +168,16 @@ def test_distribution(name: str) -> None:
     assert scipy.stats.kstest(numbers, distribution.cdf).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("name", [*DISTRIBUTIONS, "double_sided_maxwell"])
+def test_half_precision(name: str) -> None:
+    parameters = DISTRIBUTIONS[name][0] if name in DISTRIBUTIONS else (0.0, 1.0)
+    shape, dtype = (200,), np.dtype(np.float16)
+    half = getattr(random, name)(KEY, *parameters, shape=shape, dtype=dtype)
+    assert half.dtype == dtype
+    assert half.shape == shape
+    assert np.mean(np.isfinite(half)) > 0.99
+
+
 COUNTS = {
     "poisson": ((4.0,), _STATS.poisson(4.0)),
     "poisson many": ((40.0,), _STATS.poisson(40.0)),

@@ -76,3 +76,9 @@ def _entries(rng: Rng, dtype: DType) -> Iterator[Sample]:
     table = rng.normal(size=9).astype(dtype)
     for place in (np.int64(3), np.array([[0, 8], [3, 3]]), np.zeros(0, np.int64)):
         yield Sample((table, place), batch=False)
+
+
+@samples("xla_arithmetic", dtypes="float32", reference=lambda x, name: scipy.special.gammaln(x))
+def _lgamma(rng: Rng, dtype: DType) -> Iterator[Sample]:
+    for shape in ((), (30,)):
+        yield Sample((rng.uniform(3, 90, shape).astype(dtype),), {"name": "lgamma"}, ulp=0, tol=4)
