@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functrace.compiler.codegen import op_cost
 from functrace.compiler.fusion import fuse
 from functrace.compiler.plan import ArrayProgram, Body, Group
+from functrace.compiler.pulled import pull_through
 from functrace.compiler.recompute import recompute_cheap
 from functrace.compiler.rows import merge_rows
 from functrace.compiler.schedule import TINY, Schedule, schedule
@@ -19,7 +20,7 @@ __all__ = ["bodies_of", "grouped", "not_in_place", "scheduled"]
 
 def grouped(program: ArrayProgram) -> list[Group]:
     """Return the groups of a program; those of the bodies in it are kept there."""
-    groups = merge_rows(recompute_cheap(program, fuse(program)))
+    groups = merge_rows(pull_through(program, recompute_cheap(program, fuse(program))))
     for body in bodies_of(groups):
         body.groups = grouped(body.program)
     return groups

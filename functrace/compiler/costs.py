@@ -30,6 +30,7 @@ from functrace.compiler.ir.kernel import (
 from functrace.compiler.ir.kernel import Op as ScalarOp
 from functrace.compiler.library import product_flops
 from functrace.compiler.plan import Array, Body, Group, Op, Read
+from functrace.compiler.pulled import Composed
 from functrace.compiler.runtime.lapack import routine_plan
 from functrace.compiler.sequential.groups import GroupMaker
 from functrace.compiler.sequential.scope import Scope
@@ -75,6 +76,7 @@ def group_work(group: Group, code: StepCode | None = None) -> Work:
             for ops, points in ((part.body, part.space), (part.epilogue, part.kept)):
                 for op in ops:
                     moved = moved.plus(_element_work(op).times(math.prod(points)))
+                    moved = moved.plus(_pulled_work(op.lowering))
             for op in part.folds:
                 parts = _FOLD_FLOPS[has_element(op)].get(op.outs[0].dtype.kind, 0)
                 moved = moved.plus(Work(parts * math.prod(part.space)))
@@ -147,6 +149,16 @@ def _read_bytes(op: Op, read: Read) -> int:
     if isinstance(op.lowering, Indexed):
         seen = min(seen, sum(a.size for a in op.outs))
     return seen * read.dtype.itemsize
+
+
+def _pulled_work(rule: object) -> Work:
+    """Return the work of the expressions that an indexed operation computes where it reads."""
+    total = Work()
+    while isinstance(rule, Indexed) and isinstance(rule.pull, Composed):
+        for op in rule.pull.chain:
+            total = total.plus(_element_work(op).times(op.outs[0].size))
+        rule = rule.pull.rule
+    return total
 
 
 def _element_work(op: Op) -> Work:
