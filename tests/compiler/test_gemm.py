@@ -18,7 +18,7 @@ TOLERANCE = {"float32": 2e-5, "float64": 1e-13}
 #: Edges of tiles, panels, blocks of k and tasks, on either side.
 SIZES = [
     *[(4, 133, 850), (37, 100, 153), (264, 17, 90), (1100, 10, 39), (129, 97, 385)],
-    *[(130, 530, 700), (300, 260, 401)],
+    *[(130, 530, 700), (300, 260, 401), (600, 1100, 1000)],
 ]
 
 pytestmark = pytest.mark.skipif(
@@ -95,6 +95,9 @@ def test_packed_operands_are_in_the_plan() -> None:
     x, y = _normal(256, 512), _normal(512, 512)
     sizes = ft.jit(np.matmul).lower(x, y).compile().memory_analysis()
     assert sizes["temp_size_in_bytes"] >= 512 * 512 * 8
+    x, y = _normal(600, 1000), _normal(1000, 1100)
+    sizes = ft.jit(np.matmul).lower(x, y).compile().memory_analysis()
+    assert 330 * 1100 * 8 < sizes["temp_size_in_bytes"] < 1 << 22
     small = ft.jit(np.matmul).lower(x[:, :64].copy(), y[:64, :128].copy()).compile()
     assert small.memory_analysis()["temp_size_in_bytes"] == 0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -33,8 +34,8 @@ _PACKED_BYTES, _PACKED_ROWS = 5 << 17, 128
 #: To share the packing of second operands of more bytes takes many rows to gain by it.
 _LARGE_BYTES, _LARGE_ROWS = 1 << 22, 512
 _TURNED_BYTES, _TURNED_COLUMNS = 1 << 17, 128
-#: Packed copies of a whole batch may take so much memory.
-_MOST_BYTES = 1 << 24
+#: What is packed takes no more memory than this: block after block of k, if all would take more.
+_ROUND_BYTES, _MOST_BYTES = 1 << 22, 1 << 24
 #: Products from this many multiplications on are split into tasks of about a quarter of it.
 _SPLIT, _TASK, _MOST_TASKS = 1 << 23, 1 << 21, 16
 #: A thread packs at least so many elements at once.
@@ -90,6 +91,7 @@ class OwnProduct(NamedTuple):
         sizes: m, n, k.
         batch: how many.
         depth: the size of the blocks of k.
+        span: how many lines of k are done before the next are packed; whole blocks.
         first, second: how the operands are packed, if they are.
     """
 
@@ -97,6 +99,7 @@ class OwnProduct(NamedTuple):
     sizes: tuple[int, int, int]
     batch: int
     depth: int
+    span: int
     first: Packing | None
     second: Packing | None
 
@@ -109,30 +112,51 @@ class OwnProduct(NamedTuple):
         self, a: Operand, b: Operand, c: Operand, spaces: Sequence[int], eqn: object
     ) -> list[Step]:
         """Return the steps; ``spaces`` are the slots of the temporaries."""
-        m, n, k = self.sizes
-        left, flags, packs = list(spaces), 0, []
+        k = self.sizes[2]
+        steps: list[Step] = []
+        for start in range(0, k, self.span):
+            lines = min(self.span, k - start)
+            a_part = replace(a, offset=a.offset + start * (a.stride if a.transposed else 1))
+            b_part = replace(b, offset=b.offset + start * (1 if b.transposed else b.stride))
+            steps += self._round(a_part, b_part, c, spaces, (lines, start > 0), eqn)
+        return steps
+
+    def _round(
+        self,
+        a: Operand,
+        b: Operand,
+        c: Operand,
+        spaces: Sequence[int],
+        part: tuple[int, bool],
+        eqn: object,
+    ) -> list[Step]:
+        """Return the steps for some ``lines`` of k, added to what is there from the second on."""
+        (m, n, _), (lines, add) = self.sizes, part
+        left, flags, packs = list(spaces), int(add), []
         strides = (1, a.stride) if a.transposed else (a.stride, 1)
         if self.first:
-            packs.append(self.first.step(a, left[0], eqn))
+            packing = self.first._replace(lines=lines)
+            packs.append(packing.step(a, left[0], eqn))
             flags |= 4
             strides = (1, PANEL[self.letter])
-            a = Operand(left.pop(0), 1, batch_stride=self.first.stride)
+            a = Operand(left.pop(0), 1, batch_stride=packing.stride)
         if self.second:
-            packs.append(self.second.step(b, left[0], eqn))
+            packing = self.second._replace(lines=lines)
+            packs.append(packing.step(b, left[0], eqn))
             flags |= 2
-            b = Operand(left.pop(0), 1, batch_stride=self.second.stride)
+            b = Operand(left.pop(0), 1, batch_stride=packing.stride)
         rows, row_tasks, cols, col_tasks = self._tasks()
         record = (
             *(a.slot, a.offset, a.batch_stride, *strides),
             *(b.slot, b.offset, b.batch_stride, b.stride),
             *(c.slot, c.offset, c.batch_stride, max(c.stride, 1)),
-            *(m, n, k, self.depth, rows, row_tasks, cols, col_tasks, flags, self._step(cols)),
+            *(m, n, lines, self.depth, rows, row_tasks, cols, col_tasks, flags, self._step(cols)),
             *(self.second.width if self.second else 0, self.first.width if self.first else 0),
         )
         extent = self.batch * row_tasks * col_tasks
-        each = max(1, m * n * k // (row_tasks * col_tasks))
-        grain = max(1, _TASK // each) if self.batch * m * n * k >= _SPLIT else extent
-        label = f"{self.letter}gemm {m}x{n}x{k}"
+        each = max(1, m * n * lines // (row_tasks * col_tasks))
+        grain = max(1, _TASK // each) if self.batch * m * n * lines >= _SPLIT else extent
+        label = f"{self.letter}gemm {m}x{n}x{lines}"
         return [*packs, Step(_product(self.letter), record, extent, grain, eqn, label)]
 
     def _step(self, cols: int) -> int:
@@ -182,7 +206,10 @@ def own_product(
         return None
     if b.transposed or (nbytes > _PACKED_BYTES and m >= _PACKED_ROWS):
         second = Packing(letter, batch if b.batch_stride else 1, k, n, depth, b.transposed)
-    product = OwnProduct(letter, sizes, batch, depth, first, second)
+    product = OwnProduct(letter, sizes, batch, depth, k, first, second)
+    if sum(product.scratch) * dtype.itemsize > _ROUND_BYTES:
+        first, second = (x and x._replace(lines=min(depth, k)) for x in (first, second))
+        product = product._replace(span=depth, first=first, second=second)
     return product if sum(product.scratch) * dtype.itemsize <= _MOST_BYTES else None
 
 
