@@ -188,3 +188,12 @@ def test_a_lane_that_never_ends_is_interrupted() -> None:
     with pytest.raises(KeyboardInterrupt):
         endless(np.where(np.arange(64) == 40, 1.0, 3.0))
     assert time.perf_counter() - start < 5.0
+
+
+def test_without_masks_lanes_run_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    n, x = RNG.integers(0, 40, 50), RNG.random(50)
+    want = ft.jit(ft.vmap(spin))(n, x)
+    monkeypatch.setattr("functrace.compiler.emit.emit_llvm_lane_loops.HAS_MASKS", False)
+    got = compiled(ft.vmap(spin), n, x)(n, x)
+    for g, w in zip(got, want, strict=True):
+        np.testing.assert_array_equal(g, w)
