@@ -151,7 +151,9 @@ def window_start(
     last = b.sub(extent, size)
     if mode is RAISE:
         wrapped = b.select(b.lt(start, 0), b.add(start, extent), start)
-        outside = b.or_(b.lt(wrapped, 0), b.gt(wrapped, last))
+        # One comparison for both ends: as an unsigned number, what is negative is large.
+        unsigned = np.dtype(np.uint64)
+        outside = b.ge(b.cast(wrapped, unsigned), b.cast(b.add(last, 1), unsigned))
         b.fail(outside, "index", start, axis, extent)
         return wrapped, None
     if mode is FILL:
