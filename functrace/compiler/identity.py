@@ -10,7 +10,7 @@ import dataclasses
 import enum
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,16 @@ class NotPlainError(Exception):
     """Something has no identity beyond this process."""
 
 
-def program_identity(closed: ClosedJaxpr) -> str:
+def program_identity(closed: ClosedJaxpr, donated: Sequence[tuple[int, int]] = ()) -> str:
     """Return a digest: equal ones mean the same program, in any process.
+
+    ``donated`` are inputs with the results that may be written over them.
 
     Raises:
         NotPlainError: the jaxpr holds more than plain data.
     """
     digest = hashlib.sha256(_compiler_identity())
-    digest.update("\n".join(_Writer().closed(closed)).encode())
+    digest.update("\n".join([*_Writer().closed(closed), repr(tuple(donated))]).encode())
     return digest.hexdigest()
 
 

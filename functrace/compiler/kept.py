@@ -106,15 +106,20 @@ class _Origin:
         return error
 
 
-def compiled_program(closed: ClosedJaxpr, name: str, threads: int | None) -> Compiled:
+def compiled_program(
+    closed: ClosedJaxpr,
+    name: str,
+    threads: int | None,
+    donated: Sequence[tuple[int, int]] = (),
+) -> Compiled:
     """Return the program of a jaxpr: the one on disk, or else compiled, and kept for later.
 
     With checks on, or another backend than LLVM, it is always compiled, and keeps its compilation.
     """
-    options: dict[str, Any] = {"name": name, "threads": threads}
+    options: dict[str, Any] = {"name": name, "threads": threads, "donated": tuple(donated)}
     if config.checks or config.backend != "llvm":
         return compiler.pipeline.compile_jaxpr(closed, **options)
-    key = _key(closed)
+    key = _key(closed, donated)
     kept = None if key is None else _read_kept(key, closed, options)
     if kept is not None:
         return cast("Compiled", kept)  # it answers all that a Compiled does
@@ -150,11 +155,11 @@ def _read_kept(key: str, closed: ClosedJaxpr, options: dict[str, Any]) -> KeptPr
     return program
 
 
-def _key(closed: ClosedJaxpr) -> str | None:
+def _key(closed: ClosedJaxpr, donated: Sequence[tuple[int, int]]) -> str | None:
     if build.disk_cache().directory is None:
         return None
     try:
-        return program_identity(closed)
+        return program_identity(closed, donated)
     except NotPlainError:
         return None
 

@@ -29,18 +29,57 @@ _IN_PLACE_BYTES = 1 << 18
 
 
 def place_arrays(
-    program: ArrayProgram, groups: list[Group], schedules: dict[int, Schedule]
+    program: ArrayProgram,
+    groups: list[Group],
+    schedules: dict[int, Schedule],
+    donated: Sequence[tuple[int, int]] = (),
 ) -> Memory:
-    """Return where everything is."""
+    """Return where everything is.
+
+    Args:
+        program: the operations.
+        groups: its groups.
+        schedules: their schedules.
+        donated: numbers of inputs, each with that of the result that takes its place if it can.
+    """
     slots: dict[Array, int] = {}
     for array in (*program.inputs, *program.constants):
         slots[array] = len(slots) + 1
+    first = len(slots) + 1
+    over = taken_over(program, groups, donated)
+    slots.update((new, slots[old]) for new, old in over.items())
     for output in program.outputs:
-        slots.setdefault(output.array, len(slots) + 1)
-    arena = Arena(slots, len(slots) + 1)
-    memory = _Placer(arena, groups, schedules).run()
+        if output.array not in slots:
+            slots[output.array] = first
+            first += 1
+    placer = _Placer(Arena(slots, first), groups, schedules)
+    # What is written over an input can't lend its memory to others before.
+    placer.reused.update(over)
+    arena, memory = placer.arena, placer.run()
     memory.n_slots = arena.next_slot
     return memory
+
+
+def taken_over(
+    program: ArrayProgram, groups: list[Group], donated: Sequence[tuple[int, int]]
+) -> dict[Array, Array]:
+    """Return the results that may be written over donated inputs, which nothing reads later."""
+    found: dict[Array, Array] = {}
+    writers = {a: group for group in groups for a in group.stores}
+    returned = {o.array for o in program.outputs}
+    for leaf, number in donated:
+        old, out = program.inputs[leaf], program.outputs[number]
+        writer = writers.get(out.array)
+        if out.copy or writer is None or old in returned or out.array.kind != "output":
+            continue
+        readers = [g for g in groups if any(r.array is old for r in g.loads())]
+        before = [g for g in readers if g.index < writer.index]
+        if out.array.nbytes != old.nbytes or out.array.dtype != old.dtype:
+            continue
+        pointwise = not writer.phases and may_overwrite(writer, out.array, old)
+        if all(g in before or (g is writer and pointwise) for g in readers):
+            found[out.array] = old
+    return found
 
 
 class _Placer:

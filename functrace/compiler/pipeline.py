@@ -56,7 +56,7 @@ class Compilation:
     """Everything the stages have made so far."""
 
     jaxpr: ClosedJaxpr
-    donated: tuple[bool, ...] = ()
+    donated: tuple[tuple[int, int], ...] = ()
     name: str = ""
     backend: str = "llvm"
     threads: int | None = None
@@ -112,7 +112,7 @@ def _check_schedules(c: Compilation) -> None:
 
 
 def _memory(c: Compilation) -> None:
-    c.memory = place_arrays(c.arrays, c.groups, c.schedules)
+    c.memory = place_arrays(c.arrays, c.groups, c.schedules, c.donated)
 
 
 def _codegen(c: Compilation) -> None:
@@ -134,9 +134,12 @@ def _is_deep(code: StepCode) -> bool:
 
 def _build(c: Compilation) -> None:
     m = c.memory
+    # An input that a result is written over comes in as that result's array.
+    over = {m.slots[o.array] for o in c.arrays.outputs if not o.copy}
     inputs = [
         InputSpec(a.shape, a.dtype, m.slots[a], _is_python_number(v.aval))
         for a, v in zip(c.arrays.inputs, c.simplified.jaxpr.invars)
+        if m.slots[a] not in over
     ]
     outputs = [
         OutputSpec(o.shape, o.array.dtype, m.slots[o.array], o.copy) for o in c.arrays.outputs
@@ -379,7 +382,7 @@ def _output_bytes(output: Output) -> int:
 def compile_jaxpr(
     closed: ClosedJaxpr,
     *,
-    donated: Sequence[bool] = (),
+    donated: Sequence[tuple[int, int]] = (),
     name: str = "",
     backend: str | None = None,
     threads: int | None = None,
@@ -389,8 +392,9 @@ def compile_jaxpr(
 
     Args:
         closed: the program; nested jaxprs are inlined.
-        donated: which inputs the caller gives away. Results are fresh arrays all the same; the
-            caller moves them into what was donated.
+        donated: numbers of inputs that may be written over, each with that of the result that
+            takes its place. Where one does, the program has no such input: what it held is to be
+            in the array that the result is written to (``Program.run_into``).
         name: what to call it in messages.
         backend: ``llvm``, ``numba`` or ``python``; ``config.backend`` without it.
         threads: most threads it may use; ``config.threads`` says so for all programs.

@@ -13,13 +13,16 @@ from functools import lru_cache
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from functrace import tree
 from functrace.control.captured import CapturedArrays
-from functrace.control.donation import give_back
+from functrace.control.donation import give_back, written_over
 from functrace.control.signature import Exact, Statics, exact
 
 if TYPE_CHECKING:
     from functrace.compiler.pipeline import Compiled
+    from functrace.compiler.runtime.program import Program
 
 __all__ = ["MISS", "FastCall", "make_fast_call"]
 
@@ -163,11 +166,11 @@ def make_fast_call(
             "return kwargs['out']",
         ]
     else:
-        call = writer.keep(program.program.call)
+        over = written_over(program.program, donations)
         run += [
-            f"out = {call}({', '.join(writer.leaves)})",
+            *_call_lines(writer, program.program, over),
             "if out is None: return MISS",
-            *_donation_lines(writer, donations),
+            *_donation_lines(writer, [(leaf, k) for leaf, k in donations if k not in over]),
             f"return {writer.build(out_tree.unflatten(range(out_tree.num_leaves)))}",
         ]
     # Only a lookup in the arguments may miss: a KeyError of the run is the user's.
@@ -189,7 +192,27 @@ def _code(source: str) -> CodeType:
     return compile(source, "<functrace fast call>", "exec")
 
 
+def _call_lines(writer: _Writer, program: Program, over: dict[int, int]) -> list[str]:
+    """Return what runs the program; results are written ``over`` leaves where there are any."""
+    if not over:
+        return [f"out = {writer.keep(program.call)}({', '.join(writer.leaves)})"]
+    empty, lines, outs, results = writer.keep(np.empty), [], [], []
+    for k, spec in enumerate(program.outputs):
+        name = writer.leaves[over[k]] if k in over else f"o{k}"
+        if k not in over:
+            dtype = writer.keep(spec.dtype)
+            lines.append(f"{name} = {empty}({spec.shape}, {dtype})")
+        outs.append(name)
+        results.append(name if spec.shape else f"{name}[()]")
+    given = set(over.values())
+    leaves = [leaf for i, leaf in enumerate(writer.leaves) if i not in given]
+    into = writer.keep(program.into)
+    run = f"out = {into}({', '.join([*leaves, *outs])}) and [{', '.join(results)}]"
+    return [*lines, run]
+
+
 def _donation_lines(writer: _Writer, donations: Sequence[tuple[int, int]]) -> list[str]:
+    """Return what copies results into the other donated arrays."""
     if not donations:
         return []
     pairs = "".join(f"({writer.leaves[leaf]}, {out}), " for leaf, out in donations)

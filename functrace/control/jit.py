@@ -19,7 +19,7 @@ from functrace.control.buffers import (
     refuse_traced_call,
 )
 from functrace.control.captured import CapturedArrays
-from functrace.control.donation import give_back, match_donated
+from functrace.control.donation import give_back, match_donated, run_donating
 from functrace.control.eject import write_module
 from functrace.control.explain import JitCacheInfo, explain_miss
 from functrace.control.fastcall import MISS, FastCall, make_fast_call
@@ -174,17 +174,20 @@ class JitFunction:
         self._keep_fast((call.key, "out"), call, traced, args, kwargs, out=out)
         return out
 
-    def _compiled(self, traced: _TraceOf) -> Compiled:
-        return compiled(traced.closed, self._name, self._threads)
+    def _compiled(self, traced: _TraceOf, donated: Sequence[tuple[int, int]] = ()) -> Compiled:
+        return compiled(traced.closed, self._name, self._threads, donated)
 
     def _run(
         self, call: ReadCall, traced: _TraceOf, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> Any:
         donated = self._donated_leaves(args, kwargs)
-        outs = self._compiled(traced)(*call.leaves)
+        pairs = match_donated(donated, call.avals, traced.closed.out_avals)
+        if pairs and config.backend == "llvm":
+            outs = run_donating(self._compiled(traced, pairs).program, pairs, call.leaves)
+        else:
+            outs = self._compiled(traced)(*call.leaves)
         if config.debug_nans:
             raise_where_nan_is_made(traced.closed, call.leaves, outs)
-        pairs = match_donated(donated, call.avals, traced.closed.out_avals)
         if pairs:
             give_back([(call.leaves[leaf], out) for leaf, out in pairs], outs)
         self._keep_fast(call.key, call, traced, args, kwargs, donations=pairs)
@@ -201,7 +204,8 @@ class JitFunction:
     ) -> None:
         if key in self._fast_calls or self._traces.get(call.key) is not traced:
             return
-        program = self._compiled(traced)
+        pairs = options.get("donations") or () if config.backend == "llvm" else ()
+        program = self._compiled(traced, pairs)
         self._fast_calls[key] = make_fast_call(
             self._statics, args, kwargs, traced.out_tree, program, traced.captured, **options
         )
@@ -308,7 +312,7 @@ class JitFunction:
             The path.
 
         Raises:
-            NotImplementedError: the program calls back into Python, or loops over steps.
+            NotImplementedError: the program calls LAPACK or Python.
 
         Example:
             >>> import tempfile
@@ -358,7 +362,7 @@ def jit(fun: Any = None, /, **options: Any) -> Any:
             new trace.
         static_argnames: likewise by name.
         donate_argnums: positions of arrays that may be overwritten, and are then returned as the
-            outputs of their type.
+            outputs of their type; when the call raises, what they hold is unspecified.
         donate_argnames: likewise by name.
         inline: when called while something else is traced, put the equations there instead of
             one ``jit`` equation.

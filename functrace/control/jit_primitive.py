@@ -40,13 +40,18 @@ def is_compiled(closed: ClosedJaxpr) -> bool:
     return any(key[0] == "compiled" for key in closed.memo)
 
 
-def compiled(closed: ClosedJaxpr, name: str, threads: int | None = None) -> Compiled:
-    """Return the compiled form of a jaxpr, kept in its memo."""
-    key = ("compiled", threads)
+def compiled(
+    closed: ClosedJaxpr,
+    name: str,
+    threads: int | None = None,
+    donated: Sequence[tuple[int, int]] = (),
+) -> Compiled:
+    """Return the compiled form of a jaxpr, kept in its memo; ``donated`` as of the compiler."""
+    key = ("compiled", threads, *donated)
     program: Compiled | None = closed.memo.get(key)
     if program is None:
         _refuse_long_double(closed, name)
-        program = compiled_program(closed, name, threads)
+        program = compiled_program(closed, name, threads, donated)
         closed.memo[key] = program
     return program
 
