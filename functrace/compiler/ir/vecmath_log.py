@@ -178,6 +178,8 @@ def log1p_of(x: Expr, low: Expr | None = None) -> Expr:
     lost = sel(k > x.format.fraction + 2.0, 0.0, lost * power_of_two(-k))
     part = split(m)
     f, lost = fast_two_sum(part.f, lost * part.c)
+    # The series sees f alone, and the derivative of log(1 + f) is about 1 - f.
+    lost = lost.fma(-f, lost)
     high, low = natural(k, Mantissa(part.c, f, part.high, part.low + lost))
     return edges(u, high + low).signed_as(x)
 
