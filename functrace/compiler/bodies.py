@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from functrace.compiler.codegen import op_cost
-from functrace.compiler.fusion import fuse
+from functrace.compiler.codegen.kernels import op_cost
 from functrace.compiler.plan import ArrayProgram, Body, Group
-from functrace.compiler.pulled import pull_through
-from functrace.compiler.recompute import recompute_cheap
-from functrace.compiler.rows import merge_rows
-from functrace.compiler.schedule import TINY, Schedule, schedule
+from functrace.compiler.planning.fusion import fuse
+from functrace.compiler.planning.pulled import pull_through
+from functrace.compiler.planning.recompute import recompute_cheap
+from functrace.compiler.planning.rows import merge_rows
+from functrace.compiler.planning.schedule import TINY, Schedule, schedule
 from functrace.compiler.sequential.fits import stays_in_place
 from functrace.core.jaxpr import JaxprEqn
 

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from functrace.compiler.codegen import StepCode
+from functrace.compiler.codegen.kernels import StepCode
+from functrace.compiler.codegen.library import product_flops
 from functrace.compiler.ir.builder import KernelBuilder
 from functrace.compiler.ir.kernel import (
     INNER_ARITY,
@@ -28,9 +29,8 @@ from functrace.compiler.ir.kernel import (
     While,
 )
 from functrace.compiler.ir.kernel import Op as ScalarOp
-from functrace.compiler.library import product_flops
 from functrace.compiler.plan import Array, Body, Group, Op, Read
-from functrace.compiler.pulled import Composed
+from functrace.compiler.planning.pulled import Composed
 from functrace.compiler.runtime.lapack import routine_plan
 from functrace.compiler.sequential.groups import GroupMaker
 from functrace.compiler.sequential.scope import Scope

@@ -21,25 +21,25 @@ from typing import Any
 import numpy as np
 
 from functrace.compiler.bodies import grouped, not_in_place, scheduled
-from functrace.compiler.codegen import StepCode
+from functrace.compiler.codegen.kernels import StepCode
+from functrace.compiler.codegen.nested import Code, NestedCode, all_codes, nested_step, step_codes
 from functrace.compiler.costs import Work, group_work, kernel_work
-from functrace.compiler.emit.emit_llvm import kernel_module
-from functrace.compiler.emit.emit_numba import kernel_source
-from functrace.compiler.fusion import check_groups
+from functrace.compiler.emit.llvm.kernels import kernel_module
+from functrace.compiler.emit.numba.kernels import kernel_source
 from functrace.compiler.ir.kernel_check import check_kernel
 from functrace.compiler.ir.kernel_text import kernel_text
-from functrace.compiler.memory import check_memory, place_arrays
-from functrace.compiler.nested import Code, NestedCode, all_codes, nested_step, step_codes
 from functrace.compiler.plan import ArrayProgram, Group, Memory, Op, Output, Plan
+from functrace.compiler.planning.fusion import check_groups
+from functrace.compiler.planning.memory import check_memory, place_arrays
+from functrace.compiler.planning.schedule import Schedule, check_schedule
+from functrace.compiler.planning.views import resolve_views
+from functrace.compiler.rewriting.simplify import simplify
 from functrace.compiler.runtime.build import assembly
 from functrace.compiler.runtime.build import cache_info as kernel_counts
 from functrace.compiler.runtime.cache import CacheInfo
 from functrace.compiler.runtime.program import ErrorMaker, Program, default_error
 from functrace.compiler.runtime.runner import PythonProgram, StepFunction, source_function
 from functrace.compiler.runtime.steps import InputSpec, KernelCode, OutputSpec, Step, numbered
-from functrace.compiler.schedule import Schedule, check_schedule
-from functrace.compiler.simplify import simplify
-from functrace.compiler.views import resolve_views
 from functrace.config import config
 from functrace.core.aval import ShapedArray
 from functrace.core.jaxpr import ClosedJaxpr, JaxprEqn, check_jaxpr

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from functrace.compiler.codegen import StepCode
+from functrace.compiler.codegen.kernels import StepCode
 from functrace.compiler.pipeline import Compiled
 from functrace.compiler.plan import Op
 from functrace.compiler.runtime.program import Program

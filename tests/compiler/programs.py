@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.fusion import fuse
 from functrace.compiler.pipeline import Compiled, compile_jaxpr
 from functrace.compiler.plan import ArrayProgram, Group
-from functrace.compiler.simplify import simplify
-from functrace.compiler.views import resolve_views
+from functrace.compiler.planning.fusion import fuse
+from functrace.compiler.planning.views import resolve_views
+from functrace.compiler.rewriting.simplify import simplify
 from functrace.core.aval import typeof
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from functrace.interpreters.staging import stage

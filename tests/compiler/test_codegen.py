@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from programs import check, trace
 
-from functrace.compiler.codegen import StepCode
-from functrace.compiler.emit.emit_llvm import kernel_module
+from functrace.compiler.codegen.kernels import StepCode
+from functrace.compiler.emit.llvm.kernels import kernel_module
 from functrace.compiler.pipeline import Compiled, compile_jaxpr
 from functrace.config import config
 from functrace.core.trace import PRIMITIVES

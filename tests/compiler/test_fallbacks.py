@@ -14,7 +14,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import functrace as ft
-from functrace.compiler.emit import numba_native
+from functrace.compiler.emit.numba import native as numba_native
 from functrace.compiler.runtime import blas, build, driver, memory_ir, numpy_abi, signal_ir
 from functrace.compiler.runtime.driver import portable_calls
 from functrace.config import config

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from programs import arrays_of, check, groups_of, names
 
-from functrace.compiler.fusion import check_groups, fuse
-from functrace.compiler.recompute import recompute_cheap
+from functrace.compiler.planning.fusion import check_groups, fuse
+from functrace.compiler.planning.recompute import recompute_cheap
 from functrace.ops.arithmetic import add, div, mul, neg, sub
 from functrace.ops.broadcasting import broadcast_in_dim, reduce_sum
 from functrace.ops.contraction import dot

@@ -16,13 +16,13 @@ import pytest
 import functrace as ft
 from functrace import lax
 from functrace.compiler import kept
-from functrace.compiler.codegen import StepCode
+from functrace.compiler.codegen.kernels import StepCode
 from functrace.compiler.identity import NotPlainError, program_identity
 from functrace.compiler.kept import KeptProgram, compiled_program
 from functrace.compiler.plan import Group, Op
+from functrace.compiler.planning.schedule import Schedule
 from functrace.compiler.runtime.build import clear_caches
 from functrace.compiler.runtime.image import supported
-from functrace.compiler.schedule import Schedule
 from functrace.config import config
 from functrace.core.lowering import Elementwise
 from functrace.core.trace import Primitive

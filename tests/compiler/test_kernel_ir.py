@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from functrace.compiler.emit import emit_llvm, emit_numba
+from functrace.compiler.emit.llvm import kernels as llvm_printer
+from functrace.compiler.emit.numba import kernels as numba_printer
 from functrace.compiler.ir.builder import ArrayRef, KernelBuilder
 from functrace.compiler.ir.convention import status_kind_site
 from functrace.compiler.ir.kernel import ERROR_CELL_WORDS, Kernel, Op
@@ -25,7 +26,7 @@ Runner = Callable[[int, int, int, int], int]
 
 
 def native(kernel: Kernel) -> tuple[Runner, object]:
-    code = build.build(emit_llvm.kernel_module(kernel))
+    code = build.build(llvm_printer.kernel_module(kernel))
     kind = ctypes.CFUNCTYPE(
         ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
     )
@@ -35,7 +36,7 @@ def native(kernel: Kernel) -> tuple[Runner, object]:
 def runner(kernel: Kernel, how: str) -> tuple[Runner, object]:
     if how == "llvm":
         return native(kernel)
-    loaded: Any = emit_numba.load(emit_numba.kernel_source(kernel), compiled=how == "numba")
+    loaded: Any = numba_printer.load(numba_printer.kernel_source(kernel), compiled=how == "numba")
     return (loaded.ctypes if how == "numba" else loaded), loaded
 
 
@@ -420,7 +421,7 @@ def test_equal_kernels_have_equal_text() -> None:
 
     first, second = make("one", False), make("two", True)
     assert kernel_text(first) == kernel_text(second)
-    assert emit_llvm.kernel_module(first) == emit_llvm.kernel_module(second)
+    assert llvm_printer.kernel_module(first) == llvm_printer.kernel_module(second)
     assert "one" not in kernel_text(first)
 
 
@@ -465,7 +466,7 @@ def test_many_buffers_still_vectorise() -> None:
 
     b.loop(b.lo, b.hi, body)
     machine = build._machine()
-    module = llvm.parse_assembly(emit_llvm.kernel_module(b.finish()))
+    module = llvm.parse_assembly(llvm_printer.kernel_module(b.finish()))
     options = llvm.create_pipeline_tuning_options(3)
     options.loop_vectorization, options.slp_vectorization = True, False
     passes = llvm.create_pass_builder(machine, options)

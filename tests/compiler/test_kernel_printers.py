@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from functrace.compiler.emit import emit_llvm
+from functrace.compiler.emit.llvm import kernels as llvm_printer
 from functrace.compiler.ir.builder import KernelBuilder
 from functrace.compiler.ir.kernel import Kernel, Value
 from functrace.compiler.ir.kernel_text import kernel_text
@@ -173,7 +173,7 @@ def test_texts_are_deterministic(seed: int) -> None:
 def test_straight_loops_run_whole_vectors(seed: int) -> None:
     """Long bodies become SIMD loops with a scalar rest, from any start to any end."""
     kernel = Maker(seed, "cast select nest", 30).kernel()
-    assert "vector1:" in emit_llvm.kernel_module(kernel)
+    assert "vector1:" in llvm_printer.kernel_module(kernel)
     for span in ((0, 40), (3, 30), (5, 6), (7, 7), (9, 2)):
         compare_kernel(kernel, seed, "python", span)
 
@@ -187,7 +187,7 @@ def test_loops_with_dependences_stay_scalar() -> None:
             y.store(i, b.math("exp", b.add(x.load(i), y.load(place(b, i)))))
 
         b.loop(b.lo, b.hi, body)
-        return emit_llvm.kernel_module(b.finish())
+        return llvm_printer.kernel_module(b.finish())
 
     assert "vector1:" in module(lambda b, i: i)
     assert "vector1:" not in module(lambda b, i: b.sub(i, 1))

@@ -16,8 +16,8 @@ from loops import compiled
 import functrace as ft
 import functrace.numpy as fnp
 from functrace import lax
-from functrace.compiler.emit.emit_llvm import kernel_module
-from functrace.compiler.emit.emit_llvm_simd import HAS_MASKS
+from functrace.compiler.emit.llvm.kernels import kernel_module
+from functrace.compiler.emit.llvm.simd import HAS_MASKS
 from functrace.compiler.pipeline import Compiled
 from functrace.config import config
 
@@ -193,7 +193,7 @@ def test_a_lane_that_never_ends_is_interrupted() -> None:
 def test_without_masks_lanes_run_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     n, x = RNG.integers(0, 40, 50), RNG.random(50)
     want = ft.jit(ft.vmap(spin))(n, x)
-    monkeypatch.setattr("functrace.compiler.emit.emit_llvm_lane_loops.HAS_MASKS", False)
+    monkeypatch.setattr("functrace.compiler.emit.llvm.lane_loops.HAS_MASKS", False)
     got = compiled(ft.vmap(spin), n, x)(n, x)
     for g, w in zip(got, want, strict=True):
         np.testing.assert_array_equal(g, w)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from programs import check, trace
 
-from functrace.compiler.memory import check_memory
 from functrace.compiler.pipeline import Compiled, compile_jaxpr
 from functrace.compiler.plan import Memory
+from functrace.compiler.planning.memory import check_memory
 from functrace.ops.arithmetic import add, div, mul, neg
 from functrace.ops.broadcasting import broadcast_in_dim, reduce_sum
 from functrace.ops.contraction import dot

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from programs import check
 
-from functrace.compiler.codegen import StepCode
+from functrace.compiler.codegen.kernels import StepCode
 from functrace.compiler.ir.kernel_text import kernel_text
 from functrace.compiler.pipeline import Compiled
 from functrace.ops.arithmetic import add, div

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from programs import arrays_of, check
 
-from functrace.compiler.fusion import check_groups, fuse
 from functrace.compiler.plan import Group
-from functrace.compiler.rows import merge_rows
+from functrace.compiler.planning.fusion import check_groups, fuse
+from functrace.compiler.planning.rows import merge_rows
 from functrace.ops.arithmetic import add, div, mul, sub
 from functrace.ops.broadcasting import broadcast_in_dim, reduce_sum
 from functrace.ops.exponentials import exp, log

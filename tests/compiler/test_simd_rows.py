@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from programs import arrays_of, check, trace
 
-from functrace.compiler.fusion import fuse
 from functrace.compiler.pipeline import compile_jaxpr
-from functrace.compiler.recompute import recompute_cheap
+from functrace.compiler.planning.fusion import fuse
+from functrace.compiler.planning.recompute import recompute_cheap
 from functrace.config import config
 from functrace.ops.arithmetic import add, div, mul, neg, sub
 from functrace.ops.broadcasting import broadcast_in_dim, reduce_sum

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from functrace.compiler.rewrites import REWRITES
-from functrace.compiler.simplify import simplify
+from functrace.compiler.rewriting.rewrites import REWRITES
+from functrace.compiler.rewriting.simplify import simplify
 from functrace.core.aval import ShapedArray
 from functrace.core.jaxpr import ClosedJaxpr, check_jaxpr, eval_jaxpr
 from functrace.core.trace import PRIMITIVES
@@ -196,7 +196,7 @@ def test_every_rewrite_fires_and_keeps_bits(rule: Any, monkeypatch: pytest.Monke
         return out
 
     table = {p: [watched if x is rule else x for x in xs] for p, xs in REWRITES.items()}
-    monkeypatch.setattr("functrace.compiler.simplify.REWRITES", table)
+    monkeypatch.setattr("functrace.compiler.rewriting.simplify.REWRITES", table)
     for fun, kinds in CASES[name]:
         for kind in kinds:
             args = operands(np.dtype(kind))

@@ -11,12 +11,12 @@ import pytest
 import functrace as ft
 import functrace.numpy as jnp
 from functrace import nn
-from functrace.compiler import codegen_loops
-from functrace.compiler.codegen import StepCode
+from functrace.compiler.codegen import loops as loops
+from functrace.compiler.codegen.kernels import StepCode
+from functrace.compiler.codegen.templates import plain
 from functrace.compiler.pipeline import compile_jaxpr
 from functrace.compiler.runtime.build import cache_info
 from functrace.compiler.runtime.cache import templates
-from functrace.compiler.templates import plain
 from functrace.config import config
 
 SIZES = [
@@ -98,13 +98,13 @@ def test_every_size_gives_the_right_values(name: str) -> None:
 def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The kernels that are made from now on, with nothing known before."""
     found: list[int] = []
-    original = codegen_loops._made
+    original = loops._made
 
     def noted(group: Any, *args: Any) -> list[StepCode]:
         found.append(group.index)
         return original(group, *args)
 
-    monkeypatch.setattr(codegen_loops, "_made", noted)
+    monkeypatch.setattr(loops, "_made", noted)
     templates.clear()
     return found
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from programs import check
 
-from functrace.compiler.codegen import StepCode
-from functrace.compiler.emit import emit_llvm_turn
+from functrace.compiler.codegen.kernels import StepCode
+from functrace.compiler.emit.llvm import turn
 from functrace.compiler.ir.builder import KernelBuilder
 from functrace.compiler.ir.kernel import TURNED, Kernel
 from functrace.compiler.ir.kernel_check import KernelError, check_kernel
@@ -42,7 +42,7 @@ def turning(dtype: str) -> Kernel:
 def test_blocks_of_every_size(
     dtype: str, how: str, masks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(emit_llvm_turn, "HAS_MASKS", masks)
+    monkeypatch.setattr(turn, "HAS_MASKS", masks)
     kernel = turning(dtype)
     check_kernel(kernel)
     for rows, columns in [(TURNED, TURNED), (1, 1), (3, TURNED), (TURNED, 5), (7, 2)]:

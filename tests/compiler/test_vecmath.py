@@ -16,7 +16,7 @@ import scipy.special as sc
 
 import functrace as ft
 from benchmarks import accuracy
-from functrace.compiler.emit import emit_llvm
+from functrace.compiler.emit.llvm import kernels as llvm_printer
 from functrace.compiler.ir.builder import KernelBuilder
 from functrace.compiler.ir.kernel import MATH_ARITY, Kernel
 from functrace.compiler.ir.vecmath import BOUNDS, RULES
@@ -229,7 +229,9 @@ def test_a_short_loop_gives_the_bits_of_a_long_one(name: str) -> None:
 @pytest.mark.parametrize("dtype", accuracy.DTYPES)
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_loops_over_functions_vectorise(name: str, dtype: str) -> None:
-    with build._optimised(emit_llvm.kernel_module(kernel(name, dtype, MATH_ARITY[name]))) as module:
+    with build._optimised(
+        llvm_printer.kernel_module(kernel(name, dtype, MATH_ARITY[name]))
+    ) as module:
         text = str(module.get_function("kernel"))
     lanes = {"float64": "<8 x double>", "float32": "<16 x float>"}[dtype]
     assert f"fma.v{lanes[1:].partition(' ')[0]}" in text

@@ -18,18 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.codegen import StepCode
-from functrace.compiler.emit.emit_eject import EjectedKernel, runtime_source, scalar_functions
-from functrace.compiler.emit.emit_numba import stored_dtype
-from functrace.compiler.library import product_of
-from functrace.compiler.loop_memory import LoopPlan
-from functrace.compiler.memory import scratch_arrays
-from functrace.compiler.nested import Code, NestedCode, all_codes
+from functrace.compiler.codegen.kernels import StepCode
+from functrace.compiler.codegen.library import product_of
+from functrace.compiler.codegen.nested import Code, NestedCode, all_codes
+from functrace.compiler.emit.eject_kernels import EjectedKernel, runtime_source, scalar_functions
+from functrace.compiler.emit.numba.kernels import stored_dtype
 from functrace.compiler.pipeline import Compiled
 from functrace.compiler.plan import Group, Memory, Op, Read
+from functrace.compiler.planning.loop_memory import LoopPlan
+from functrace.compiler.planning.memory import scratch_arrays
+from functrace.compiler.planning.schedule import Schedule
 from functrace.compiler.runtime.numpy_rows import RowCode
 from functrace.compiler.runtime.steps import Copy, Loop, Step, Switch, Window
-from functrace.compiler.schedule import Schedule
 from functrace.core.lowering import LINALG_MESSAGES
 
 __all__ = ["Ejected", "eject_program"]

@@ -3,7 +3,7 @@
 A kernel is SSA with structured regions. Only real scalars occur in it: the builder expands complex
 values into pairs and float16 into float32 with a rounding after each operation, so neither printer
 knows about either. Everything here is plain data: `builder.py` makes it, `kernel_text.py` prints
-it, `kernel_check.py` checks it, `emit_llvm.py` and `emit_numba.py` turn it into programs.
+it, `kernel_check.py` checks it, `emit/llvm` and `emit/numba` turn it into programs.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.emit.emit_numba import load
+from functrace.compiler.emit.numba.kernels import load
 from functrace.compiler.ir.convention import (
     ERROR_CELL_WORDS,
     ERROR_SLOT,

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from functrace.compiler.in_place import chain
 from functrace.compiler.plan import Array, Body, Op
-from functrace.compiler.structured import holds_jaxprs, inner_jaxprs
+from functrace.compiler.planning.in_place import chain
+from functrace.compiler.rewriting.structured import holds_jaxprs, inner_jaxprs
 from functrace.core.aval import ShapedArray
 from functrace.core.jaxpr import ClosedJaxpr, JaxprEqn
 from functrace.core.lowering import (

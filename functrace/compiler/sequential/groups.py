@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.codegen_folds import FoldMaker
-from functrace.compiler.codegen_points import FEW, Point
+from functrace.compiler.codegen.folds import FoldMaker
+from functrace.compiler.codegen.points import FEW, Point
 from functrace.compiler.ir.arithmetic import scalar
 from functrace.compiler.ir.builder import ArrayRef, Index, MemoryRef
 from functrace.compiler.ir.kernel import I64, Value
 from functrace.compiler.plan import Array, Group, Number, Op, Read, Update, contiguous_strides
+from functrace.compiler.planning.schedule import Schedule
 from functrace.compiler.runtime.lapack import routine_plan
-from functrace.compiler.schedule import Schedule
 from functrace.compiler.sequential.scope import Memory, Scope
 from functrace.core.lowering import Indexed, Nest, Routines
 from functrace.ops.nests import for_each

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functrace.compiler.codegen import KernelMaker, StepCode
+from functrace.compiler.codegen.kernels import KernelMaker, StepCode
 from functrace.compiler.ir.builder import Index, KernelBuilder
 from functrace.compiler.plan import Array, Group, Memory, Op
 from functrace.compiler.sequential.lanes import lane_grain, lane_width

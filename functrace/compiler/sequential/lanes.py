@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.emit.emit_llvm_simd import straight
+from functrace.compiler.emit.llvm.simd import straight
 from functrace.compiler.ir.builder import KernelBuilder
 from functrace.compiler.plan import Body, Group, Op
 from functrace.core.lowering import Branches, Elementwise, Scan, While

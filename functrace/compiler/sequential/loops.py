@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from functrace.compiler.in_place import chain
 from functrace.compiler.ir.builder import ArrayRef, Index
 from functrace.compiler.ir.kernel import I32, I64, Value
 from functrace.compiler.plan import Array, Body, Group, Number, Op, Operand, Output, Read
+from functrace.compiler.planning.in_place import chain
 from functrace.compiler.sequential.fits import ARRAY_BYTES
 from functrace.compiler.sequential.groups import GroupMaker
 from functrace.compiler.sequential.lanes import lane_width

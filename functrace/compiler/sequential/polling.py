@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from functrace.compiler.codegen import op_cost
+from functrace.compiler.codegen.kernels import op_cost
 from functrace.compiler.ir.builder import Body as Emit
 from functrace.compiler.ir.builder import Index
 from functrace.compiler.ir.kernel import I64, Value

@@ -1,0 +1,1 @@
+"""Kernels as Python source for Numba, and what that source calls."""

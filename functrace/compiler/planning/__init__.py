@@ -1,0 +1,1 @@
+"""Programs -> groups and places: views resolved, operations fused, loops ordered, memory shared."""

@@ -1,0 +1,1 @@
+"""jaxpr -> jaxpr: what simplifies a program before anything is planned."""
