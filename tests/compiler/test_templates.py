@@ -11,7 +11,7 @@ import pytest
 import functrace as ft
 import functrace.numpy as jnp
 from functrace import nn
-from functrace.compiler.codegen import loops as loops
+from functrace.compiler.codegen import loops
 from functrace.compiler.codegen.kernels import StepCode
 from functrace.compiler.codegen.templates import plain
 from functrace.compiler.pipeline import compile_jaxpr

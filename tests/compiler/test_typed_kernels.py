@@ -208,6 +208,8 @@ def test_fused_pairs_keep_their_bits(first: Form) -> None:
     results = ft.jit(fused)(*operands, *(rest for _, rest in pairs))
     for (second, rest), got in zip(pairs, results, strict=True):
         both = keep & defined(second, [alone, *rest])
+        if second.name == "bitcast_convert_type" and alone.dtype.kind == "f":
+            both &= ~np.isnan(alone)  # which NaN an operation gives is nobody's promise
         if second.exact:
             want = plain(second, [alone, *rest])
         else:

@@ -229,9 +229,8 @@ def test_a_short_loop_gives_the_bits_of_a_long_one(name: str) -> None:
 @pytest.mark.parametrize("dtype", accuracy.DTYPES)
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_loops_over_functions_vectorise(name: str, dtype: str) -> None:
-    with build._optimised(
-        llvm_printer.kernel_module(kernel(name, dtype, MATH_ARITY[name]))
-    ) as module:
+    source = llvm_printer.kernel_module(kernel(name, dtype, MATH_ARITY[name]))
+    with build._optimised(source) as module:
         text = str(module.get_function("kernel"))
     lanes = {"float64": "<8 x double>", "float32": "<16 x float>"}[dtype]
     assert f"fma.v{lanes[1:].partition(' ')[0]}" in text
