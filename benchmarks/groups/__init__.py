@@ -14,6 +14,7 @@ NAMES = (
     "training",
     "compile",
     "memory",
+    "jits",
     "sequential",
     "loops_compile",
     "loops_costs",

@@ -41,7 +41,6 @@ LONG_SCANS = {
     Program("loops_costs", "gradient of 10⁵ steps of a vector", 0): 10**5 * 8000,
     Program("loops_costs", 'the same with checkpoint="sqrt"', 0): 2 * 316 * 8000,
 }
-JITS = 1000
 
 
 def ask(library: str, program: Program) -> dict[str, float]:
@@ -58,8 +57,8 @@ def ask(library: str, program: Program) -> dict[str, float]:
     return dict(zip(words[::2], map(float, words[1::2]), strict=True))
 
 
-def measure(program: Program, options: Options) -> Row:
-    row = Row("memory", program.name, unit="B")
+def measure(program: Program, options: Options, group: str = "memory") -> Row:
+    row = Row(group, program.name, unit="B")
     for name in (OURS, "jax"):
         if name != OURS and not (name in options.peers and installed(name)):
             continue
@@ -85,6 +84,3 @@ def run(options: Options) -> Iterator[Row]:
             if program in LONG_SCANS:
                 row.medians["theory"] = row.minima["theory"] = LONG_SCANS[program]
             yield row
-    name = f"{JITS} distinct jits: resident growth"
-    if options.match in name:
-        yield measure(Program("jits", name, JITS), options)
