@@ -8,7 +8,9 @@ several failures the lowest chunk's is reported, so nothing depends on who ran w
 
 A light step is worth sharing with helpers that are awake, but not worth waking them. One of
 sixteen of them wakes them all the same: where steps follow each other closely the helpers then stay
-awake, and elsewhere what it costs is spread thin.
+awake, and elsewhere what it costs is spread thin. A helper looks for work `SPIN` times before it
+sleeps: longer than the last chunk of another thread and what happens between two calls, because
+waking up takes longer than a whole step that is worth sharing.
 
 `STATE` counts the helpers inside of the job; its `CLOSED` bit keeps further ones out, and so does
 the number of `SEATS`, which a program's own limit of threads may make small. After fork the child
@@ -463,7 +465,7 @@ def pool_constants() -> dict[str, int]:
     failure = {"FAIL": 256, "FAIL_STATUS": 264, "FAIL_LOCK": 272, "FAIL_CELL": 320}
     helpers = {"SLEEPERS": 384, "LIMIT": 448, "STARTED": 456, "PID": 464, "GATE": 512}
     helpers["LIGHT"] = 640
-    values = {"CLOSED": 1 << 62, "NEVER": 1 << 62, "SPIN": 200, "PROBE": 15}
+    values = {"CLOSED": 1 << 62, "NEVER": 1 << 62, "SPIN": 2000, "PROBE": 15}
     values["SIG_SETMASK"] = 3 if sys.platform == "darwin" else 2
     return claim | job | failure | helpers | values
 
