@@ -97,12 +97,11 @@ class _Fuser:
 
     def place_alone(self, op: Op) -> None:
         """Give an operation a group of its own; calls of Python keep their order."""
+        g = self.new_group(op, _kind(op), ())
         if not has_host(op):
-            g = self.new_group(op, _kind(op), ())
             if isinstance(op.lowering, Update):
                 self.follow_readers(op, g)
             return
-        g = self.new_group(op, _kind(op), ())
         if self.last_host is not None:
             self.groups[g].after = self.groups[self.last_host]
             self.depend(g, self.last_host)

@@ -116,7 +116,7 @@ class Driver:
             self._watch()
 
     def _follow_flush(self) -> None:
-        self._flush(int(config.flush_subnormals))
+        self._flush(int(bool(config.flush_subnormals)))
 
     def free_memory(self) -> None:
         """Give the memory kept for future results back to the system."""

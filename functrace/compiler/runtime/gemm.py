@@ -16,8 +16,9 @@ import numpy as np
 
 from functrace.compiler.runtime.blas import Operand
 from functrace.compiler.runtime.build import has_feature
-from functrace.compiler.runtime.gemm_ir import LANES, PANEL, ROWS, pack_text, product_text
+from functrace.compiler.runtime.gemm_ir import PANEL, ROWS, pack_text, product_text
 from functrace.compiler.runtime.steps import KernelCode, Step
+from functrace.compiler.runtime.wide_ir import LANES
 
 __all__ = ["OwnProduct", "own_product", "wide_vectors"]
 

@@ -9,20 +9,18 @@ tiles, tasks and threads have no part in its bits.
 
 from __future__ import annotations
 
-from functrace.compiler.runtime.square_ir import SQUARE, transposed
+from functrace.compiler.runtime.wide_ir import LANES, SQUARE, filled, transposed
 
-__all__ = ["LANES", "PANEL", "ROWS", "pack_text", "product_text"]
+__all__ = ["PANEL", "ROWS", "pack_text", "product_text"]
 
-#: Lanes of a vector, and columns of a panel: three vectors. Eight rows of them make 24 sums, which
+#: Columns of a panel: three vectors. Eight rows of them make 24 sums, which
 #: with three vectors of the second operand and one element of the first fill 28 of 32 registers.
-LANES = {"s": 16, "d": 8}
 _VECTORS = 3
 PANEL = {letter: _VECTORS * lanes for letter, lanes in LANES.items()}
 ROWS = 8
 #: Lines of the second operand are fetched so many steps before they are used.
 _AHEAD = 16
 
-_SCALARS = {"s": "float", "d": "double"}
 _PRODUCT_RECORD = (
     "sa oa ba rs cs sb ob bb ldb sc oc bc ldc "
     "m n k kc rows row_tasks cols col_tasks flags step width height"
@@ -230,23 +228,14 @@ def pack_text(letter: str, transposed: bool) -> str:
 
 def _filled(text: str, letter: str) -> str:
     lanes = LANES[letter]
-    scalar = _SCALARS[letter]
     pieces = {
-        "$V": f"<{lanes} x {scalar}>",
-        "$M": f"v{lanes}f{32 if letter == 's' else 64}",
         "$B": f"<{lanes} x i1>",
-        "$Q": f"<{SQUARE} x {scalar}>",
         "$K": str(SQUARE),
-        "$S": scalar,
         "$COUNT": ", ".join(f"i32 {i}" for i in range(lanes)),
-        "$W": str(lanes),
         "$N": str(PANEL[letter]),
         "$R": str(ROWS),
-        "$A": "4" if letter == "s" else "8",
     }
-    for name, piece in pieces.items():
-        text = text.replace(name, piece)
-    return text
+    return filled(text, letter, pieces)
 
 
 def _loads(record: str, arrays: str) -> str:

@@ -7,14 +7,12 @@ proportion to the triangle's side, not its square, so a small one costs it sever
 
 from __future__ import annotations
 
-from functrace.compiler.runtime.square_ir import SQUARE, transposed
+from functrace.compiler.runtime.wide_ir import LANES, SQUARE, filled, transposed
 
 __all__ = ["MOST_COLUMNS", "row_solver_text"]
 
 #: The side of the triangle is a multiple of eight, and no larger.
 MOST_COLUMNS = 64
-_LANES = {"s": 16, "d": 8}
-_SCALARS = {"s": "float", "d": "double"}
 
 _TEXT = """
 declare $V @llvm.fma.$M($V, $V, $V)
@@ -93,7 +91,7 @@ def row_solver_text(letter: str, integer: str) -> str:
 
     Its arguments: n, how many rows, l, its leading dimension, the rows, theirs; all row-major.
     """
-    lanes = _LANES[letter]
+    lanes = LANES[letter]
     pieces = {
         "$ROWS": "\n".join(_row_pointers(lanes)),
         "$INTO": "\n".join(_moved(lanes, "q", into=True)),
@@ -102,21 +100,12 @@ def row_solver_text(letter: str, integer: str) -> str:
         "$SUMS": "\n".join(_sums()),
         "$SOLVE": "\n".join(_solved()),
         "$MOST": str(MOST_COLUMNS),
-        "$V": f"<{lanes} x {_SCALARS[letter]}>",
-        "$Q": f"<{SQUARE} x {_SCALARS[letter]}>",
-        "$M": f"v{lanes}f{32 if letter == 's' else 64}",
         "$WIDEN": "sext i32" if integer == "i32" else "add i64 0,",
         "$TO": " to i64" if integer == "i32" else "",
         "$I": integer,
-        "$S": _SCALARS[letter],
         "$N": letter,
-        "$W": str(lanes),
-        "$A": "4" if letter == "s" else "8",
     }
-    text = _TEXT
-    for name, piece in pieces.items():
-        text = text.replace(name, piece)
-    return text
+    return filled(_TEXT, letter, pieces)
 
 
 def _row_pointers(lanes: int) -> list[str]:

@@ -1,15 +1,15 @@
 """Turns square blocks of memory: rows are read as vectors, and become columns by shuffles.
 
-A block of n rows takes log2 n rounds; round h swaps the h x h squares above the diagonal with
-those below it. Blocks at the edge of an array have fewer rows or columns: they are read and
-written under masks where the CPU has those, and one by one elsewhere.
+Blocks at the edge of an array have fewer rows or columns: they are read and written under masks
+where the CPU has those, and one by one elsewhere.
 """
 
 from __future__ import annotations
 
 from functrace.compiler.emit.llvm.simd import HAS_MASKS
-from functrace.compiler.emit.llvm.vectors import masked_load, masked_store, numbers, vector
+from functrace.compiler.emit.llvm.vectors import masked_load, masked_store, vector
 from functrace.compiler.ir.kernel import TURNED, DType
+from functrace.compiler.runtime.wide_ir import transposed
 
 __all__ = ["turn_function", "turn_symbol"]
 
@@ -83,27 +83,16 @@ class _Writer:
             self.emit(f"load {self.row}, ptr {self.place('of', str(k))}{self.rest}")
             for k in range(TURNED)
         ]
-        for k, row in enumerate(self.rounds(rows)):
+        for k, row in enumerate(self.turned(rows)):
             place = self.place("to", str(k))
             self.lines.append(f"  store {self.row} {row}, ptr {place}{self.rest}")
         return self.text()
 
-    def rounds(self, rows: list[str]) -> list[str]:
+    def turned(self, rows: list[str]) -> list[str]:
         """Make rows columns."""
-        half = TURNED // 2
-        while half:
-            turned = list(rows)
-            for k in (k for k in range(TURNED) if not k & half):
-                pair = rows[k], rows[k + half]
-                low = [c if not c & half else TURNED + c - half for c in range(TURNED)]
-                high = [c + half if not c & half else TURNED + c for c in range(TURNED)]
-                turned[k], turned[k + half] = self.shuffle(*pair, low), self.shuffle(*pair, high)
-            rows, half = turned, half // 2
-        return rows
-
-    def shuffle(self, one: str, other: str, picks: list[int]) -> str:
-        words = numbers(self.words * k + w for k in picks for w in range(self.words))
-        return self.emit(f"shufflevector {self.row} {one}, {self.row} {other}, {words}")
+        lines, columns = transposed(rows, "%turned", self.row, self.words)
+        self.lines += lines
+        return columns
 
     def masked(self) -> str:
         """A block of fewer rows or columns, under masks: rows that aren't there are the last."""
@@ -116,7 +105,7 @@ class _Writer:
             self.lines.append("  " + masked_load(name, self.row, place, self.rest, reading))
             rows.append(name)
         writing = self.first("columns")
-        for k, row in enumerate(self.rounds(rows)):
+        for k, row in enumerate(self.turned(rows)):
             more = self.emit(f"icmp sgt i64 %rows, {k}")
             self.lines.append(f"  br i1 {more}, label %row{k}, label %done\nrow{k}:")
             place = self.place("to", str(k))
