@@ -99,7 +99,7 @@ def test_a_program_keeps_nothing_of_its_compilation() -> None:
     before = parts_alive()
     f = ft.jit(lambda x: np.tanh(x).sum(0) + ft.lax.fori_loop(0, 9, lambda i, y: y * 1.5, x[0]))
     f(np.ones((700, 90)))
-    assert parts_alive() == before
+    assert parts_alive() <= before  # what earlier tests left may have gone meanwhile
     work = f.lower(np.ones((700, 90))).compile().cost_analysis()
     assert work["flops"] > 0
 
