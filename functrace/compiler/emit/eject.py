@@ -3,8 +3,9 @@
     slots of the frame -> flat arrays;  kernels -> functions of arrays;  steps -> their calls;
     steps that hold steps -> loops and branches, in which names move over parts of arrays
 
-Products of BLAS become `np.matmul`: whatever BLAS NumPy has rounds as it does. All else is the same
-operations in the same order on the same types, so the same bits.
+Products of BLAS become `np.matmul` and factorisations by LAPACK `np.linalg` or plain loops: these
+round as they do. All else is the same operations in the same order on the same types, so the same
+bits.
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ from functrace.compiler.codegen.kernels import StepCode
 from functrace.compiler.codegen.library import product_of
 from functrace.compiler.codegen.nested import Code, NestedCode, all_codes
 from functrace.compiler.emit.eject_kernels import EjectedKernel, runtime_source, scalar_functions
+from functrace.compiler.emit.eject_linalg import FACTORISATIONS
 from functrace.compiler.emit.numba.kernels import stored_dtype
 from functrace.compiler.pipeline import Compiled
 from functrace.compiler.plan import Group, Memory, Op, Read
 from functrace.compiler.planning.loop_memory import LoopPlan
 from functrace.compiler.planning.memory import scratch_arrays
 from functrace.compiler.planning.schedule import Schedule
+from functrace.compiler.runtime.lapack import routine_plan
 from functrace.compiler.runtime.numpy_rows import RowCode
 from functrace.compiler.runtime.steps import Copy, Loop, Step, Switch, Window
-from functrace.core.lowering import LINALG_MESSAGES
+from functrace.core.lowering import LINALG_MESSAGES, Call, Routines
 
 __all__ = ["Ejected", "eject_program"]
 
@@ -116,6 +119,7 @@ class _Ejector:
         self.sizes: dict[int, int] = {}
         self.groups = {op: group for group in self.c.groups for op in group.ops}
         self.fails = False
+        self.factorisations: dict[str, None] = {}
         self.indent = ""
         #: Slots that look at a part of another one's memory.
         self.windows: set[int] = set()
@@ -143,6 +147,7 @@ class _Ejector:
         helpers = [_HELPERS.strip()]
         helpers += [_VIEW.strip()] if any("_view(" in line for line in self.out.lines) else []
         helpers += [_CHECK.strip()] if self.fails else []
+        helpers += [FACTORISATIONS[name].strip() for name in self.factorisations]
         self.out.definitions += [*runtime, *functions, *sources, *helpers]
 
     # --- slots ---------------------------------------------------------------------------------
@@ -231,8 +236,14 @@ class _Ejector:
 
     def steps(self, codes: Sequence[Code], steps: Sequence[Step]) -> None:
         """Add steps, given as their code and as what was built of it."""
+        factorised = None
         for code, step in zip(codes, steps, strict=True):
-            self.step(code, step)
+            op = self.factorisation(code)
+            if op is None:
+                self.step(code, step)
+            elif op is not factorised:
+                self.factorisation_step(op)
+            factorised = op
         if not codes:
             self.line("pass")
 
@@ -349,6 +360,35 @@ class _Ejector:
         self.heading(f"{label}, by NumPy's BLAS")
         self.line(f"{target}[:] = np.matmul({a}, {b}).reshape(-1)")
 
+    def factorisation(self, code: Code) -> Op | None:
+        """Return the operation that a step is a part of, if it is one that calls LAPACK."""
+        if isinstance(code, StepCode):
+            op: object = code.group.body[0] if code.group.kind == "nest" else None
+        else:
+            op = code.eqn if isinstance(code, Step) else None
+        if not isinstance(op, Op) or not isinstance(op.lowering, Routines):
+            return None
+        calls = any(isinstance(stage, Call) for stage in routine_plan(op)[1])
+        return op if calls else None
+
+    def factorisation_step(self, op: Op) -> None:
+        """Add a factorisation, all of its steps as one call."""
+        if op.name not in FACTORISATIONS:
+            _refuse(op.name, op)
+        slots = self.c.memory.slots
+        arguments = [
+            f"{self.slot(slots[read.array], read.dtype, op.name)}.reshape({read.shape})"
+            for read in op.reads
+        ]
+        arguments += [f"{name}={value!r}" for name, value in op.params.items()]
+        self.factorisations[op.name] = None
+        self.heading(f"{op.name}, which rounds as NumPy or plain loops do")
+        result = f"results_{self.count - 1}"
+        self.line(f"{result} = _{op.name}({', '.join(arguments)})")
+        for k, array in enumerate(op.outs):
+            target = self.slot(slots[array], array.dtype, op.name)
+            self.line(f"{target}[:] = {result}[{k}].reshape(-1)")
+
     def row_step(self, group: Group, step: Step) -> None:
         """Add a loop over rows as the NumPy function it is."""
         (op,) = group.body
@@ -399,7 +439,7 @@ def _refuse(label: str, eqn: object) -> None:
     where = f" at {source}" if source is not None else ""
     raise NotImplementedError(
         f"eject: {op.name if op is not None else label}{where} has no form in NumPy and Numba "
-        "alone.\nBecause: it calls LAPACK or Python.\n"
+        "alone.\nBecause: it calls Python.\n"
         "Try: ejecting the parts before and after it."
     )
 
