@@ -300,8 +300,9 @@ class JitFunction:
         The module has one function, named like this one, of the arguments that aren't static. Its
         kernels are Numba functions of arrays, its steps plain Python; it runs on one thread. Its
         results are the compiled program's to the bit, except for matrix products large enough for
-        a BLAS: those are ``np.matmul``, whose last bits depend on the BLAS that NumPy has. Of
-        output containers that Python lacks it returns a tuple of the leaves.
+        a BLAS, and factorisations large enough for LAPACK: those are NumPy's, whose last bits
+        depend on the BLAS that NumPy has, or plain loops. Of output containers that Python lacks
+        it returns a tuple of the leaves.
 
         Args:
             path: the file to write, ``*.py``. Large constants go to an ``.npz`` file beside it.
@@ -312,7 +313,7 @@ class JitFunction:
             The path.
 
         Raises:
-            NotImplementedError: the program calls LAPACK or Python.
+            NotImplementedError: the program calls Python.
 
         Example:
             >>> import tempfile

@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -433,7 +433,7 @@ def _scratch(group: Group, schedules: dict[int, Schedule]) -> list[tuple[tuple[i
     return [((extent,), op.outs[0].dtype) for op in group.folds]
 
 
-def _refuse(label: str, eqn: object) -> None:
+def _refuse(label: str, eqn: object) -> NoReturn:
     op = eqn if isinstance(eqn, Op) else None
     source = op.eqn.source if op is not None and op.eqn is not None else None
     where = f" at {source}" if source is not None else ""
