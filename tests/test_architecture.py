@@ -35,7 +35,8 @@ OPS_ORDER = [
     "random_bits", "arithmetic", "fused", "exponentials", "powers", "complexes", "rounding",
     "structural", "joining", "transcendental", "special", "reductions", "gather_numpy",
     "indexing", "scatter", "dynamic", "cumulative", "sort_kernels", "sorting", "contraction",
-    "matrices", "small_matrices", "triangular", "cholesky", "lu", "solve", "qr", "eigen", "svd",
+    "matrices", "small_matrices", "triangular", "cholesky", "lu", "solve", "qr", "small_eigen",
+    "eigen", "svd",
     "window_sizes", "conv_products", "convolution", "windows", "dispatch", "promotion",
     "operators",
 ]  # fmt: skip

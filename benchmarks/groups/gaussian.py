@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,11 @@ def batch_system(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
     return (*batch(rng, n), rng.standard_normal((n, 4, 1)))
 
 
+def batch_symmetric(rng: np.random.Generator, n: int, rows: int) -> tuple[Any, ...]:
+    a = rng.standard_normal((n, rows, rows))
+    return (a + np.swapaxes(a, 1, 2),)
+
+
 def observations(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
     """Logarithms of length, amplitude and noise; places; values."""
     x = np.sort(rng.uniform(0.0, 10.0, n))
@@ -50,6 +56,12 @@ def solve(lib: Any, a: Any, b: Any) -> Any:
 
 def solve_loss(lib: Any, a: Any, b: Any) -> Any:
     return lib.xp.sum(solve(lib, a, b) ** 2)
+
+
+def eigh(lib: Any, a: Any) -> Any:
+    """Eigenvalues, and vectors without signs: in float32 libraries differ in those."""
+    values, vectors = lib.xp.linalg.eigh(a)
+    return values, lib.xp.abs(vectors)
 
 
 def cholesky_loss(lib: Any, a: Any) -> Any:
@@ -82,6 +94,16 @@ CASES = [
         tolerance=TOLERANCE,
     ),
     Case("batch of solve 4x4", batch_system, value(solve), (1000,), tolerance=TOLERANCE),
+    *(
+        Case(
+            f"batch of eigh {rows}x{rows}",
+            functools.partial(batch_symmetric, rows=rows),
+            value(eigh),
+            (1000,),
+            tolerance=TOLERANCE,
+        )
+        for rows in (3, 4)
+    ),
     Case(
         "gradient of a GP's likelihood",
         observations,

@@ -28,6 +28,8 @@ from functrace.ops.matrices import (
     spaces,
     transposing,
 )
+from functrace.ops.small_eigen import small_eigh
+from functrace.ops.small_matrices import SMALL
 
 __all__ = ["eigh"]
 
@@ -91,6 +93,8 @@ def _eigh_plan(
 ) -> Any:
     (a,) = avals_in
     n = a.shape[-1]
+    if 0 < n <= SMALL and a.dtype.kind == "f":
+        return [], [small_eigh(n, lower, compute_vectors)]
     turned = transposing(lambda ins, outs, s: ins[0], lambda ins, outs, s: s[0], n, n)
     back = transposing(lambda ins, outs, s: s[0], lambda ins, outs, s: outs[1], n, n)
     complex_ = a.dtype.kind == "c"

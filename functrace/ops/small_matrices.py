@@ -13,7 +13,16 @@ import numpy as np
 
 from functrace.ops.nests import for_each
 
-__all__ = ["SMALL", "small_cholesky", "small_lu", "small_qr", "small_triangular_solve"]
+__all__ = [
+    "SMALL",
+    "Stage",
+    "householder",
+    "reflect",
+    "small_cholesky",
+    "small_lu",
+    "small_qr",
+    "small_triangular_solve",
+]
 
 SMALL = 4
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
@@ -177,13 +186,13 @@ def _orthogonalize(
     zero, one = b.const(0, x.dtype), b.const(1, x.dtype)
     mirrors = []
     for k in range(min(m, n)):
-        mirror = _mirror(b, [a[i][k] for i in range(k, m)])
+        mirror = householder(b, [a[i][k] for i in range(k, m)])
         a[k][k] = mirror[0]
-        _reflect(b, a, k, range(k + 1, n), mirror, True)
+        reflect(b, a, k, range(k + 1, n), mirror, True)
         mirrors.append(mirror)
     out = [[one if i == j else zero for j in range(columns)] for i in range(m)]
     for k in reversed(range(len(mirrors))):
-        _reflect(b, out, k, range(k, columns), mirrors[k], False)
+        reflect(b, out, k, range(k, columns), mirrors[k], False)
     for i in range(m):
         for j in range(columns):
             q.store((*batch, i, j), out[i][j])
@@ -192,7 +201,7 @@ def _orthogonalize(
             r.store((*batch, i, j), a[i][j] if i <= j else zero)
 
 
-def _mirror(b: Any, column: list[Any]) -> tuple[Any, Any, list[Any]]:
+def householder(b: Any, column: list[Any]) -> tuple[Any, Any, list[Any]]:
     """Return beta, tau and v with ``(1 - tau v v^H)^H column = (beta, 0, ...)`` and v[0] = 1."""
     first, rest = column[0], column[1:]
     complex_ = first.dtype.kind == "c"
@@ -216,7 +225,7 @@ def _mirror(b: Any, column: list[Any]) -> tuple[Any, Any, list[Any]]:
     return b.cast(beta, first.dtype), tau, [b.div(x, pivot) for x in rest]
 
 
-def _reflect(
+def reflect(
     b: Any, a: list[list[Any]], k: int, columns: Any, mirror: tuple[Any, Any, list[Any]], back: bool
 ) -> None:
     """Apply ``1 - tau v v^H``, or its adjoint, to columns of the rows from k on."""

@@ -30,7 +30,7 @@ from functrace.compiler.ir.kernel import (
 
 __all__ = ["LaneLoop", "holds_one_while"]
 
-#: What handing in and taking over costs, in scalar operations of a round.
+#: What handing in and taking over costs, in scalar operations, besides those around the loop.
 _CHANGE = 64
 _MATH_COST = 20
 
@@ -171,7 +171,8 @@ class LaneLoop:
             self._select(f"{name}.p{k}.first", taken, self._kind(v), new, f"{name}.p{k}.old")
             self.vectors.add(v.id)
         host.emit(f"{name}.more = icmp slt i64 {name}.after, {host.value(self.loop.hi)}")
-        limit = max(self.lanes * _CHANGE // _work(self.inner), self.lanes // 2)
+        change = _CHANGE + _operations(self.before) + _operations(self.after)
+        limit = max(self.lanes * change // _work(self.inner), self.lanes // 2)
         host.emit(f"{name}.limit = select i1 {name}.more, i64 {limit}, i64 {(1 << 63) - 1}")
 
     # ---- rounds --------------------------------------------------------------------------------
