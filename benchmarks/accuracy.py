@@ -221,17 +221,17 @@ def compiled(name: str) -> Callable[..., Array]:
 
 # ---- the table ---------------------------------------------------------------------------------
 
-_HEAD = """| function | arguments | dtype | promised | measured | at | JAX |
-|---|---|---|---:|---:|---|---:|"""
+_HEAD = """| function | arguments | dtype | promised | measured | at | normal | JAX |
+|---|---|---|---:|---:|---|---:|---:|"""
 _TEXT = """# Errors of the mathematical functions
 
 Largest errors of compiled float64 and float32 functions in units in the last place of the true
 result, found on {n} arguments a row: evenly spread over the floating-point numbers of the range,
 over the intervals where most happens, and close to zeros, edges and quarters of a turn. mpmath is
-the judge. `promised` is what the tests hold the functions to. JAX's errors ({jax}) are those on
-the same arguments but for subnormal ones and subnormal results, which it takes for 0. For
-negative arguments lgamma and digamma are measured in last places of their value at |x| or of 1,
-whichever is larger.
+the judge. `promised` is what the tests hold the functions to. `normal` leaves out subnormal
+arguments and results, which JAX takes for 0; its errors ({jax}) are those on the same arguments.
+For negative arguments lgamma and digamma are measured in last places of their value at |x| or of
+1, whichever is larger.
 
 Written by `python -m benchmarks.accuracy --write`.
 
@@ -272,17 +272,20 @@ def row(name: str, dtype: str, n: int) -> str:
     """One line of the table."""
     xs = samples(name, dtype, n)
     want = exact(name, xs, dtype)
-    error, where = worst(compiled(name)(*xs), want)
+    ours = compiled(name)(*xs)
+    error, where = worst(ours, want)
+    normal = _without_subnormals(xs, want, dtype)
     at = ", ".join(f"{x[where]:.9g}" for x in xs)
     theirs = _jax_function(name)
     other = "-"
     if theirs is not None:
-        error_there, _ = worst(np.asarray(theirs(*xs)), _without_subnormals(xs, want, dtype))
-        other = f"{error_there:.3g}"
+        other = f"{worst(np.asarray(theirs(*xs)), normal)[0]:.3g}"
     ends = _shown(CASES[name].domain)
     promised = bound(name, dtype)
     mark = "" if error <= promised else " **broken**"
-    return f"| {name} | {ends} | {dtype} | {promised} | {error:.2f}{mark} | {at} | {other} |"
+    columns = [name, ends, dtype, promised, f"{error:.3g}{mark}", at]
+    columns += [f"{worst(ours, normal)[0]:.3g}", other]
+    return f"| {' | '.join(map(str, columns))} |"
 
 
 def main() -> None:

@@ -85,7 +85,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "cosh": (1.4, 1.4),
     "digamma": (1.5, 1.5),
     "digamma, x < 0": (1.9, 1.9),
-    "erf": (1.1, 1.8),
+    "erf": (0.9, 1.8),
     "erf_inv": (1.8, 1.7),
     "erfc": (1.6, 1.6),
     "exp": (0.95, 0.95),

@@ -55,12 +55,19 @@ class Reduced:
     def sharp_value(self) -> Expr:
         """e**x to little more than half a place, given a tail as part of x."""
         r, lost = self.r, self.lost
-        square = r * r
+        third, *others = EXP(r)[1:]
+        square, square_low = two_prod(r, r)
+        cubic = square * r
+        cubic_low = square_low.fma(r, square.fma(r, -cubic))
+        # 1 + r + r**2 / 2 + third r**3 with what each sum and product loses, then the rest.
         one, e1 = fast_two_sum(r.const(1.0), r)
         high = square.fma(0.5, one)
         e2 = square.fma(0.5, one - high)
-        rest = (square * r).fma(poly(r, EXP(r)[1:]), r.fma(r, -square) * 0.5)
-        return stretch(high + (lost.fma(one, e1 + e2) + rest), self.n)
+        total = cubic.fma(third, high)
+        e3 = cubic.fma(third, high - total)
+        low = cubic_low.fma(third, square_low.fma(0.5, (e1 + e2) + e3))
+        rest = (square * square).fma(poly(r, others), low)
+        return stretch(total + lost.fma(total, rest), self.n)
 
     def less_one(self, unit: Expr, one: float) -> tuple[Expr, Expr]:
         """(e**x - 1) * one as a sum of two, given `unit` = 2**n * one for n above -60."""

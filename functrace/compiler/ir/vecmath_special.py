@@ -29,8 +29,8 @@ from functrace.compiler.ir.vecmath_tables import (
 
 _INF = float("inf")
 _HALF_ROOT_PI = float.fromhex("0x1.c5bf891b4ef6bp-1")
-# Where the series of erf ends.
-_ERF_NEAR = PerFormat(1.0, 1.25)
+# Where the series of erf ends: both sides of it are equally exact there.
+_ERF_NEAR = PerFormat(0.875, 1.25)
 # erfc is 0 beyond.
 _ERFC_END = PerFormat(27.3, 10.1)
 # What large and small operands of hypot are multiplied by, and from where on.
@@ -91,7 +91,7 @@ def erf(b: Builder, v: Scalar) -> Scalar:
         fourth = square * square
         tail = fourth * fourth
     else:
-        tail = _erfc_tail(size)
+        tail = _erfc_tail(size, sharp=True)
     return sel(size < _ERF_NEAR(x), _erf_near(size), 1.0 - tail).signed_as(x).v
 
 
