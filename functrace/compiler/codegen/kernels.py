@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from functrace.compiler.ir.builder import ArrayRef, Index, KernelBuilder, MemoryRef
+from functrace.compiler.ir.builder import ArrayRef, Builder, Index, KernelBuilder, MemoryRef
 from functrace.compiler.ir.kernel import Kernel, Region, Value, regions_of
 from functrace.compiler.ir.quotients import hoist_divisors
 from functrace.compiler.plan import (
@@ -43,6 +43,9 @@ __all__ = [
     "update_kernel",
 ]
 
+
+#: Changes the body of a finished kernel.
+Pass = Callable[[Builder, Region], None]
 
 #: Elements so far apart are read and written together, as vectors that are then taken apart.
 MOST_STATIC_STRIDE = 4
@@ -166,10 +169,12 @@ class KernelMaker:
         """Note that the checks built since the last note belong to an operation."""
         self.sites += [op] * (len(self.b._sites) - len(self.sites))
 
-    def finish(self, extent: int = 1, grain: int = 0, light: bool = False) -> StepCode:
+    def finish(
+        self, extent: int = 1, grain: int = 0, light: bool = False, passes: Sequence[Pass] = ()
+    ) -> StepCode:
         """Return the finished step."""
         b = self.b
-        kernel = b.finish(hoist_divisors)
+        kernel = b.finish(hoist_divisors, *passes)
         values = {**b.param_values, **self._values}
         record = tuple(values[i] for i in range(b.record_length))
         slot_words = frozenset(self._slot_words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functrace.compiler.codegen.kernels import KernelMaker, StepCode
 from functrace.compiler.ir.builder import Index, KernelBuilder
+from functrace.compiler.ir.strips import in_strips
 from functrace.compiler.plan import Array, Group, Memory, Op
 from functrace.compiler.sequential.lanes import lane_grain, lane_width
 from functrace.compiler.sequential.loops import Sequencer
@@ -33,7 +34,7 @@ def sequential_kernel(group: Group, memory: Memory) -> StepCode:
     for array in op.outs:
         if array.size == 1:
             maker.buffer(array).store(0, scope.value(array))
-    return maker.finish(op.params["length"] if grain else 1, grain)
+    return maker.finish(op.params["length"] if grain else 1, grain, passes=[in_strips])
 
 
 def _grain(op: Op) -> int:
