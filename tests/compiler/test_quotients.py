@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from programs import check
+from programs import check, trace
 
 from functrace.compiler.codegen.kernels import StepCode
 from functrace.compiler.ir.kernel_text import kernel_text
-from functrace.compiler.pipeline import Compiled
+from functrace.compiler.pipeline import Compiled, compile_jaxpr
+from functrace.compiler.runtime import mode_ir
+from functrace.config import config
 from functrace.ops.arithmetic import add, div
 from functrace.ops.broadcasting import broadcast_in_dim
 from functrace.ops.exponentials import exp
@@ -54,6 +56,24 @@ def test_numbers_of_every_size() -> None:
     y = RNG.uniform(1, 2, 600) * np.exp2(RNG.integers(-1074, 1023, 600))
     x = RNG.uniform(-2, 2, (600, 700)) * np.exp2(RNG.integers(-1074, 1023, (600, 700)))
     same_bits(x, y)
+
+
+@pytest.mark.skipif(not mode_ir.can_flush(), reason="the control word isn't known")
+def test_subnormal_numbers_may_count_as_zero() -> None:
+    def flushed(v: Any) -> Any:
+        return np.where(np.abs(v) < TINY, np.copysign(0.0, v), v)
+
+    y = RNG.uniform(1, 2, 400) * np.exp2(RNG.integers(-1074, 1023, 400))
+    x = RNG.uniform(-2, 2, (400, 700)) * np.exp2(RNG.integers(-1074, 1023, (400, 700)))
+    # Quotients next to the bound below which a product that corrects them is subnormal.
+    x[:, ::3] = y[:, None] * RNG.uniform(1, 4, (400, 234)) * np.exp2(RNG.integers(-1021, -950, 234))
+    with np.errstate(all="ignore"):
+        want = flushed(flushed(x) / flushed(y)[:, None])
+    with config.override(flush_subnormals=True):
+        compiled = compile_jaxpr(trace(divided, x, y))
+        (got,) = compiled(x, y)
+    assert "math.quotient" in text_of(compiled)
+    np.testing.assert_array_equal(got, want)
 
 
 def test_quotients_close_to_half_a_place() -> None:

@@ -16,6 +16,7 @@ import scipy.special as sc
 
 import functrace as ft
 from benchmarks import accuracy
+from functrace.compiler import cpu
 from functrace.compiler.emit.llvm import kernels as llvm_printer
 from functrace.compiler.ir.builder import KernelBuilder
 from functrace.compiler.ir.kernel import MATH_ARITY, Kernel
@@ -207,12 +208,39 @@ def test_a_cpu_without_fma_gives_the_same_bits(
     target = llvm.Target.from_triple(llvm.get_process_triple())
     plain = target.create_target_machine("x86-64", opt=3, reloc="pic", codemodel="small")
     monkeypatch.setattr(build, "_machine", lambda: plain)
+    monkeypatch.setattr(cpu, "wide_vectors", lambda: False)
     with ft.config.override(cache_dir=str(tmp_path)):
         build.clear_caches()
         there = [evaluate(name, *x) for x in args]
     build.clear_caches()
     for a, b in zip(here, there):
         np.testing.assert_array_equal(a, b, strict=True)
+
+
+@pytest.mark.skipif(not cpu.wide_vectors(), reason="has no instruction for any function")
+@pytest.mark.parametrize("flush", [False, True])
+@pytest.mark.parametrize("dtype", accuracy.DTYPES)
+def test_instructions_give_the_bits_of_what_they_replace(
+    dtype: str, flush: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = join(np.array(_EDGES), even(-760, 760, 3000), even(-110, 90, 3000), decades(-5, 3))
+    with np.errstate(over="ignore"):
+        x = few.astype(dtype)
+
+    def f(x: Any) -> Any:
+        return np.exp(x), np.exp2(x), np.sinh(x), np.cosh(x), ft.scipy.special.erfc(x), 1.5**x
+
+    def bits() -> Any:
+        text = ft.jit(f).lower(x).as_text("llvm")
+        assert ("scalef" in text) == cpu.wide_vectors()
+        return [np.array(y).view(f"u{y.itemsize}") for y in ft.jit(f)(x)]
+
+    with ft.config.override(flush_subnormals=flush):
+        native = bits()
+        monkeypatch.setattr(cpu, "wide_vectors", lambda: False)
+        build.clear_caches()
+        np.testing.assert_array_equal(native, bits(), strict=True)
+    build.clear_caches()
 
 
 @pytest.mark.parametrize("name", sorted(RULES))

@@ -70,8 +70,8 @@ MATH_ARITY: dict[str, int] = dict.fromkeys(
     1,
 ) | {"atan2": 2, "pow": 2, "hypot": 2, "fmod": 2}
 
-#: Functions that no rule calls: passes over finished kernels put them in.
-INNER_ARITY: dict[str, int] = {"quotient": 5}
+#: Functions that no rule calls: passes over finished kernels put them in, or other functions do.
+INNER_ARITY: dict[str, int] = {"quotient": 6, "stretch": 2}
 
 # Scalar operations with the number of their operands. Booleans use and/or/xor/not/eq/ne/select.
 #   floordiv, floormod: signed or unsigned, divisor non-zero, no overflow (the builder guards)

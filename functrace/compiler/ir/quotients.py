@@ -1,9 +1,10 @@
 """Division of many numbers by one: a reciprocal before the loop, and the very same bits within it.
 
-A division takes as long as ten multiplications. With r = 1/y rounded, q = x r is within two units
-of x/y, and q + (x - q y) r, made of two fused multiply-adds, within one. A second such step gives
-the correctly rounded quotient: that is Markstein's theorem. It holds while nothing over- or
-underflows, so x must lie between two bounds that depend on y; all else is divided as ever.
+A division takes as long as ten multiplications. With r = 1/y rounded and t what it lacks, the sum
+of x r and x t is within one unit of x/y, rounded but once; q + (x - q y) r, made of two fused
+multiply-adds, is then the correctly rounded quotient: that is Markstein's theorem. It holds while
+nothing over- or underflows, so x must lie between two bounds that depend on y; all else is divided
+as ever, but for zeros.
 """
 
 from __future__ import annotations
@@ -40,36 +41,39 @@ _TRAPS = frozenset(("udiv", "urem", "floordiv", "floormod"))
 
 
 def quotient(b: Builder, *args: Scalar) -> Scalar:
-    """x / y, given r = 1 / y and between which sizes of x that serves: none if the least is NaN."""
-    x, y, r, least, most = (Expr(b, v) for v in args)
-    rough = x * r
-    close = (-rough).fma(y, x).fma(r, rough)
+    """x / y, given r and t, and between which sizes of x they serve: none if the least is NaN."""
+    x, y, r, t, least, most = (Expr(b, v) for v in args)
+    close = x.fma(r, x * t)
     exact = (-close).fma(y, x).fma(r, close)
-    # The sign of a zero would get lost.
     size = abs(x)
-    zero = (size + abs(rough)).eq(0.0) & (least < most)
-    usual = ((size >= least) & (size <= most)) | zero
-    settled = sel(zero, rough, exact)
-    (out,) = b.cond((~usual).v, lambda: [(x / y).v], lambda: [settled.v])
+    # Zero, or NaN where nothing serves. A zero's sign would get lost.
+    nothing = least * 0.0
+    some = size.ne(nothing)
+    settled = sel(some, exact, x * r)
+    usual = size >= least
+    unusual = (~usual & some) | ~(size <= most)
+    (out,) = b.cond(unusual.v, lambda: [(x / y).v], lambda: [settled.v])
     assert isinstance(out, Scalar)
     return out
 
 
-def _prepared(b: Builder, v: Scalar) -> tuple[Scalar, Scalar, Scalar]:
-    """The reciprocal of a divisor, and the bounds it serves between."""
+def _prepared(b: Builder, v: Scalar) -> tuple[Scalar, ...]:
+    """What `quotient` is given of a divisor."""
     info = np.finfo(v.dtype)
     low, high, digits = int(info.minexp), int(info.maxexp) - 1, info.nmant + 1
     y = Expr(b, v)
     size = abs(y)
-    serves = (size >= 2.0 ** (low + 2)) & (size <= 2.0 ** (high - 2))
+    # t is no denormal either, unless it is too small to matter.
+    serves = (size >= 2.0 ** (low + 2)) & (size <= 2.0 ** (high - 2 * digits - 4))
     r = 1.0 / y
-    # Remainders are exact from here on, and the quotient is no denormal.
-    least, smallest = y.const(2.0 ** (low + digits + 2)), size * 2.0 ** (low + 1)
+    t = (-r).fma(y, 1.0) * r
+    # Remainders are exact from here on, and x t is no denormal that matters.
+    least, smallest = y.const(2.0 ** (low + digits + 2)), size * 2.0 ** (low + digits + 3)
     most, largest = y.const(2.0 ** (high - 1)), size * 2.0 ** (high - 2)
     # No size is beyond NaN.
     least = sel(serves, sel(smallest > least, smallest, least), math.nan)
     most = sel(largest < most, largest, most)
-    return r.v, least.v, most.v
+    return r.v, t.v, least.v, most.v
 
 
 def hoist_divisors(b: Builder, region: Region) -> None:
@@ -102,7 +106,7 @@ def _hoisted(b: Builder, loop: For) -> list[Stmt]:
         return []
     before = list(loop.body.stmts)
     moved = still.needed([before[k] for k in places])
-    ready: dict[int, tuple[Scalar, Scalar, Scalar]] = {}
+    ready: dict[int, tuple[Scalar, ...]] = {}
     region = b._open()
     for k in places:
         op = before[k]

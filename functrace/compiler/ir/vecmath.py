@@ -66,7 +66,7 @@ RULES: dict[str, Rule] = {
     "fmod": vecmath_fmod.fmod,
 }
 
-INNER_RULES: dict[str, Rule] = {"quotient": quotient}
+INNER_RULES: dict[str, Rule] = {"quotient": quotient, "stretch": vecmath_exp.stretched}
 
 
 # The largest error of each function in units in the last place, for float64 and float32, over all

@@ -84,12 +84,18 @@ class Reduced:
 
 def stretch(x: Expr, n: Expr) -> Expr:
     """x * 2**n, rounded once, for x near 1 and integers n, beyond the normal exponents too."""
+    return x.math("stretch", n)
+
+
+def stretched(b: Builder, *args: Scalar) -> Scalar:
+    """What `stretch` does where no instruction does it."""
+    x, n = (Expr(b, v) for v in args)
     f = x.format
     low = n < 64.0 - f.bias
     # Through a neighbour in range: up by 2**64 and back down, or down by 4 and up.
     one = f.magic + f.bias
     unit = (n + sel(low, n.const(one + 64.0), one - 2.0)).bits().shl(f.fraction).as_float()
-    return x * unit * sel(low, n.const(2.0**-64), 4.0)
+    return (x * unit * sel(low, n.const(2.0**-64), 4.0)).v
 
 
 def held(x: Expr) -> Expr:
@@ -115,13 +121,16 @@ def reduce(x: Expr, tail: Expr | None = None) -> Reduced:
     return Reduced(n, r, (r * r).fma(poly(r, EXP), lost), lost)
 
 
-def exp_of(x: Expr) -> Expr:
-    """e**x."""
-    return reduce(held(x)).value()
+def exp_of(x: Expr, shift: float = 0.0) -> Expr:
+    """e**x * 2**shift."""
+    n, r, first = _remainder(x)
+    # r only where its last place doesn't matter, else the two it is the sum of.
+    q = (r * r).fma(poly(r, EXP), n * -_LN2_REST(x))
+    return stretch((first + q) + 1.0, n + shift if shift else n)
 
 
 def exp(b: Builder, v: Scalar) -> Scalar:
-    return exp_of(Expr(b, v)).v
+    return exp_of(held(Expr(b, v))).v
 
 
 def exp2_of_wide(x: Expr) -> Expr:
@@ -214,5 +223,5 @@ def sinh(b: Builder, v: Scalar) -> Scalar:
 
 def cosh(b: Builder, v: Scalar) -> Scalar:
     x = Expr(b, v)
-    half = reduce(clamp(abs(x), 0.0, _MOST(x) + 1.0)).value(-1.0)
+    half = exp_of(clamp(abs(x), 0.0, _MOST(x) + 1.0), -1.0)
     return (half + 0.25 / half).v

@@ -221,6 +221,11 @@ class Expr:
         """This magnitude with the sign of `o`."""
         return Expr(self.b, self.b._op("copysign", self.v.dtype, self.v, o.v))
 
+    def math(self, name: str, *others: Expr) -> Expr:
+        """A function of vecmath of this number and others."""
+        args = (self.v, *(o.v for o in others))
+        return Expr(self.b, self.b._op("math", self.v.dtype, *args, attr=name))
+
     def negative(self) -> Expr:
         """Whether the sign bit is set."""
         return self.bits() < 0

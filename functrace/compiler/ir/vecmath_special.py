@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functrace.compiler.ir.builder import Builder
 from functrace.compiler.ir.kernel import F32, F64, Scalar
-from functrace.compiler.ir.vecmath_exp import reduce, stretch
+from functrace.compiler.ir.vecmath_exp import exp_of, reduce, stretch
 from functrace.compiler.ir.vecmath_expr import (
     Expr,
     PerFormat,
@@ -134,7 +134,7 @@ def erf_inv(b: Builder, v: Scalar) -> Scalar:
     rest = 1.0 - size
     y = _erf_inv_guess(size, clamp(w, 0.0, 37.2))
     error = sel(size > 0.5, rest - _erfc_tail(y, sharp=True), _erf_near(y) - size)
-    u = error * (reduce(y * y).value() * _HALF_ROOT_PI)
+    u = error * (exp_of(y * y) * _HALF_ROOT_PI)
     y = y - u / y.fma(u, 1.0)
     y = sel(size.eq(1.0), _INF, y)
     y = sel(size < 1e-8, size * _HALF_ROOT_PI, y)

@@ -46,7 +46,6 @@ __all__ = [
     "clear_caches",
     "disk_cache",
     "fingerprint",
-    "has_feature",
     "process_symbol",
 ]
 
@@ -317,18 +316,6 @@ def _compiler_here() -> tuple[str, ...] | None:
     varying = ("processor", "cpu MHz", "physical id", "core id", "apicid", "initial apicid")
     lines = [x for x in cpu.splitlines() if not x.startswith((*varying, "bogomips", "siblings"))]
     return (*stamps, platform.machine(), *lines) if stamps else None
-
-
-@lru_cache(maxsize=16)
-def has_feature(name: str) -> bool:
-    """Whether this CPU has a feature, by LLVM's name; where Linux says so LLVM isn't loaded."""
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-        found = re.search(r"^flags\s*:(.*)$", file.read(1 << 14), re.MULTILINE)
-        if found:
-            return name in found.group(1).split()
-    import llvmlite.binding as llvm
-
-    return bool(llvm.get_host_cpu_features().get(name, False))
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,6 @@ to pack, and all threads share one packed copy. Larger ones are the library's (`
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -14,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from functrace.compiler.cpu import wide_vectors
 from functrace.compiler.runtime.blas import Operand
-from functrace.compiler.runtime.build import has_feature
 from functrace.compiler.runtime.gemm_ir import PANEL, ROWS, pack_text, product_text
 from functrace.compiler.runtime.steps import KernelCode, Step
 from functrace.compiler.runtime.wide_ir import LANES
@@ -216,12 +215,6 @@ def own_product(
 
 def _multiple(n: int, of: int) -> int:
     return -(-n // of) * of
-
-
-@lru_cache(maxsize=1)
-def wide_vectors() -> bool:
-    """Whether this CPU has vectors of 512 bits."""
-    return platform.machine() in ("x86_64", "AMD64") and has_feature("avx512f")
 
 
 @lru_cache(maxsize=2)

@@ -11,6 +11,7 @@ from functools import cache
 
 from functrace.compiler.emit.llvm.extern import definitions as extern_definitions
 from functrace.compiler.emit.llvm.lanes import LanePrinter
+from functrace.compiler.emit.llvm.natives import native_declarations, native_function
 from functrace.compiler.emit.llvm.ops import declarations, llvm_type
 from functrace.compiler.emit.llvm.regions import Metadata, Printer, Wanted
 from functrace.compiler.emit.llvm.turn import turn_function, turn_symbol
@@ -72,7 +73,8 @@ def module(kernels: Sequence[Kernel], names: Names) -> str:
     turned = {turn_symbol(d): d for k in kernels for d in turned_dtypes(k.body)}
     texts += [turn_function(d) for _, d in sorted(turned.items())]
     body = "\n".join(texts)
-    declared = [*declarations(body), *extern_definitions(externs, body)]
+    declared = [*declarations(body), *native_declarations(body)]
+    declared += extern_definitions(externs, body)
     return "\n".join([*declared, "", body, *metadata.lines, ""])
 
 
@@ -84,9 +86,12 @@ def _vector_functions(wanted: Wanted) -> list[str]:
         for symbol, (name, dtype, lanes) in list(wanted.items()):
             if symbol not in printed:
                 printed.add(symbol)
-                text, more = _vector_text(vecmath.function(name, dtype), symbol, lanes)
+                function = vecmath.function(name, dtype)
+                text = native_function(function.name, symbol, lanes)
+                if not text:
+                    text, more = _vector_text(function, symbol, lanes)
+                    wanted.update(more)
                 texts.append(text)
-                wanted.update(more)
     return texts
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+from functrace.compiler import cpu
 from functrace.compiler.emit.llvm.extern import call_attribute, wrapper
 from functrace.compiler.emit.llvm.lane_loops import LaneLoop, holds_one_while
 from functrace.compiler.emit.llvm.lanes import LanePrinter
@@ -184,11 +185,18 @@ class Printer:
 
     def lane_mask(self, count: str, lanes: int) -> str:
         """The mask of the first `count` lanes."""
-        # Compared in 32 bits: half the instructions of 64.
-        steps = ", ".join(f"i32 {k}" for k in range(lanes))
         mask = self.temp()
         self.emit(f"{mask}.few = icmp slt i64 {count}, {lanes}")
         self.emit(f"{mask}.count = select i1 {mask}.few, i64 {count}, i64 {lanes}")
+        if cpu.wide_vectors():
+            # Masks are numbers there, made without a vector instruction.
+            self.emit(f"{mask}.idle = shl nsw i64 -1, {mask}.count")
+            self.emit(f"{mask}.wide = xor i64 {mask}.idle, -1")
+            self.emit(f"{mask}.bits = trunc i64 {mask}.wide to i{lanes}")
+            self.emit(f"{mask} = bitcast i{lanes} {mask}.bits to {vector('i1', lanes)}")
+            return mask
+        # Compared in 32 bits: half the instructions of 64.
+        steps = ", ".join(f"i32 {k}" for k in range(lanes))
         self.emit(f"{mask}.short = trunc i64 {mask}.count to i32")
         wide = LanePrinter(self, lanes).splat("i32", f"{mask}.short")
         self.emit(f"{mask} = icmp sgt {vector('i32', lanes)} {wide}, <{steps}>")
