@@ -13,9 +13,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from functrace.compiler import cpu
+from functrace.compiler.emit.llvm.apart import (
+    Neighbours,
+    lanes_of_register,
+    name_of,
+    pick_lines,
+    starts_of,
+)
 from functrace.compiler.emit.llvm.extern import wrapper
 from functrace.compiler.emit.llvm.ops import llvm_op, llvm_type
 from functrace.compiler.emit.llvm.vectors import (
+    join_lines,
     masked_load,
     masked_store,
     numbers,
@@ -132,6 +141,7 @@ class LanePrinter:
         """Print the iterations from index `first` on, one a lane."""
         self.affine[index.id] = (first, 1)
         self.first = index if first == "0" else None
+        self.neighbours = Neighbours(body)
         self.region(body)
 
     def own(self, memory: Buffer | Local, index: Scalar) -> bool:
@@ -300,9 +310,13 @@ class LanePrinter:
 
     def _load_apart(self, stmt: Load, raw: str, stored: str, step: int) -> None:
         """Load elements a few apart together with what is between them, and pick them."""
+        n, both = self.lanes, self.host.temp()
+        width = lanes_of_register(stmt.memory.dtype.itemsize, n)
+        if width and not self.active and cpu.wide_vectors():
+            self._load_registers(stmt, raw, stored, step, width)
+            return
         base, _ = self.affine[stmt.index.id]
         pointer, rest = self._pointer(stmt.memory, base, 1, stored)
-        n, both = self.lanes, self.host.temp()
         if self.active:
             wide = vector(stored, n * step)
             self.host.emit(masked_load(both, wide, pointer, rest, self._apart_mask(step)))
@@ -312,6 +326,33 @@ class LanePrinter:
             self.host.emit(f"{both} = load {wide}, ptr {pointer}{rest}")
         picks = numbers(k * step for k in range(n))
         self.host.emit(f"{raw} = shufflevector {wide} {both}, {wide} poison, {picks}")
+
+    def _load_registers(self, stmt: Load, raw: str, stored: str, step: int, width: int) -> None:
+        """The same by whole registers; other loads may find there what they want."""
+        filled = self.neighbours.fill(stmt, step)
+        root, offset = self.neighbours.root(stmt) if filled else (stmt.index.id, 0)
+        base, _ = self.affine[root]
+        starts, kind = starts_of(width, step, filled), vector(stored, width)
+
+        def load(at: int) -> str:
+            def make() -> str:
+                there, out = self.host.temp(), self.host.temp()
+                self.host.emit(f"{there} = add i64 {base}, {at}")
+                pointer, rest = self._pointer(stmt.memory, there, 1, stored)
+                self.host.emit(f"{out} = load {kind}, ptr {pointer}{rest}")
+                return out
+
+            return self._once(f"{name_of(stmt.memory)} {base} {at}", make)
+
+        places = [offset + k * step for k in range(width)]
+        parts = []
+        for first in range(0, self.lanes * step, width * step):
+            loaded = [load(first + at) for at in starts]
+            parts.append(raw if width == self.lanes else self.host.temp())
+            for line in pick_lines(parts[-1], loaded, kind, places, starts):
+                self.host.emit(line)
+        for line in join_lines(raw, parts, stored, width):
+            self.host.emit(line)
 
     def _apart_mask(self, step: int) -> str:
         """The active lanes' elements a few apart, with its type; nothing between them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from functrace.compiler import cpu
-from functrace.compiler.emit.llvm.vectors import numbers, vector
+from functrace.compiler.emit.llvm.vectors import join_lines, numbers, vector
 
 __all__ = ["native_declarations", "native_function"]
 
@@ -34,17 +34,12 @@ def native_function(name: str, symbol: str, lanes: int) -> str:
             f"{v}.{at} = shufflevector {whole} {v}, {whole} poison, {picks}" for v in ("%x", "%n")
         ]
         args = ", ".join(f"{one} {v}" for v in (f"%x.{at}", f"%n.{at}", "zeroinitializer"))
-        lines.append(f"%y.{at} = call {one} @{intrinsic}({args}, i{width} -1, i32 {_ROUND_AS_SET})")
-        parts.append(f"%y.{at}")
-    while len(parts) > 1:
-        half = vector(kind, lanes // len(parts))
-        picks = numbers(range(2 * lanes // len(parts)))
-        pairs = list(zip(parts[::2], parts[1::2], strict=True))
-        parts = [f"{low}.{len(pairs)}" for low, _ in pairs]
-        for both, (low, high) in zip(parts, pairs, strict=True):
-            lines.append(f"{both} = shufflevector {half} {low}, {half} {high}, {picks}")
+        parts.append("%y" if lanes == width else f"%y.{at}")
+        call = f"call {one} @{intrinsic}({args}, i{width} -1, i32 {_ROUND_AS_SET})"
+        lines.append(f"{parts[-1]} = {call}")
+    lines += join_lines("%y", parts, kind, width)
     head = f"define internal {whole} @{symbol}({whole} %x, {whole} %n) alwaysinline nounwind {{"
-    return "\n  ".join([head, *lines, f"ret {whole} {parts[0]}"]) + "\n}"
+    return "\n  ".join([head, *lines, f"ret {whole} %y"]) + "\n}"
 
 
 def native_declarations(text: str) -> list[str]:

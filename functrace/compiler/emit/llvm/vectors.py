@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from functrace.compiler.emit.llvm.ops import llvm_type
 from functrace.compiler.ir.kernel import DType, real_dtype
@@ -53,6 +53,19 @@ def numbers(values: Iterable[int]) -> str:
     """A typed vector of int32 constants, as shuffles take them."""
     items = [f"i32 {v}" for v in values]
     return f"<{len(items)} x i32> <{', '.join(items)}>"
+
+
+def join_lines(result: str, parts: Sequence[str], kind: str, width: int) -> list[str]:
+    """Return what puts vectors of a width side by side; their number is a power of two."""
+    lines: list[str] = []
+    while len(parts) > 1:
+        one, picks, joined = vector(kind, width), numbers(range(2 * width)), []
+        for k in range(0, len(parts), 2):
+            joined.append(result if len(parts) == 2 else f"{parts[k]}.{2 * width}")
+            pair = f"{one} {parts[k]}, {one} {parts[k + 1]}"
+            lines.append(f"{joined[-1]} = shufflevector {pair}, {picks}")
+        parts, width = joined, 2 * width
+    return lines
 
 
 def storage_type(dtype: DType) -> str:
