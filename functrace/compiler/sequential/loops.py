@@ -74,8 +74,8 @@ class Sequencer:
         carry, rows = body.program.inputs[:count], body.program.inputs[count:]
         stacks = [x for x in op.operands[count:] if isinstance(x, Read)][: len(rows)]
         made = list(zip(body.program.outputs[count:], op.stacks))
-        early = [(out, stack) for out, stack in made if out.array in carry]
-        late = [(out, stack) for out, stack in made if out.array not in carry]
+        early = [(out, s) for out, s in made if out.array in carry and out.array.size != 1]
+        late = [(out, s) for out, s in made if out.array not in carry or out.array.size == 1]
         places = self.places(op, body, body.program.outputs[:count], scope)
         values = [self.first_value(x, scope) for a, x in zip(carry, op.operands) if a.size == 1]
 
@@ -86,7 +86,8 @@ class Sequencer:
                 self.open_row(row, stack, at, inner, scope)
             for out, whole in made:
                 self.place_row(out, whole, at, inner, scope)
-            # The body may write over what it was given.
+            # The body may write over arrays it was given. Single elements are values: stored after
+            # it, many of them spare the registers that the body is in need of.
             for out, whole in early:
                 self.store_row(out, whole, at, inner, scope)
             self.groups(body, inner)
