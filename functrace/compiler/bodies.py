@@ -18,11 +18,18 @@ from functrace.core.jaxpr import JaxprEqn
 __all__ = ["bodies_of", "grouped", "not_in_place", "scheduled"]
 
 
-def grouped(program: ArrayProgram) -> list[Group]:
-    """Return the groups of a program; those of the bodies in it are kept there."""
-    groups = merge_rows(pull_through(program, recompute_cheap(program, fuse(program))))
-    for body in bodies_of(groups):
-        body.groups = grouped(body.program)
+def grouped(program: ArrayProgram, in_kernel: bool = False) -> list[Group]:
+    """Return the groups of a program; those of the bodies in it are kept there.
+
+    Args:
+        program: the operations.
+        in_kernel: whether it is a body inside of one kernel.
+    """
+    fused = recompute_cheap(program, fuse(program))
+    groups = merge_rows(pull_through(program, fused, in_kernel))
+    for group in groups:
+        for body in bodies_of([group]):
+            body.groups = grouped(body.program, in_kernel or group.kind == "sequence")
     return groups
 
 

@@ -21,8 +21,9 @@ from functrace.core.lowering import Elementwise, Indexed
 
 __all__ = ["Composed", "pull_through"]
 
-#: Smaller arrays stay in the cache; computing them elsewhere would only make kernels longer.
-_WORTH_BYTES = 4096
+#: Smaller arrays stay in the cache; computing them elsewhere would only make kernels longer. In a
+#: loop that is one kernel a pass less over them counts.
+_WORTH_BYTES, _WORTH_IN_KERNEL = 4096, 1024
 #: The result may have so many times the elements of what is computed for it.
 _MOST_ELEMENTS = 4
 #: What is read several times is computed again each time, if that costs no more than this in all.
@@ -36,8 +37,17 @@ Reader = tuple[Group, Op, int]
 Load = Callable[[Sequence[Any]], Any]
 
 
-def pull_through(program: ArrayProgram, groups: list[Group]) -> list[Group]:
-    """Return the groups, expressions moved into the indexed operations that alone read them."""
+def pull_through(
+    program: ArrayProgram, groups: list[Group], in_kernel: bool = False
+) -> list[Group]:
+    """Return the groups, expressions moved into the indexed operations that alone read them.
+
+    Args:
+        program: the operations.
+        groups: its groups.
+        in_kernel: whether they are part of one kernel.
+    """
+    least = _WORTH_IN_KERNEL if in_kernel else _WORTH_BYTES
     outputs = {o.array for o in program.outputs}
     readers = _readers(groups)
     for group in groups:
@@ -49,7 +59,9 @@ def pull_through(program: ArrayProgram, groups: list[Group]) -> list[Group]:
             found = [reader for reader in readers.get(array, []) if reader[0] is not group]
             if any(other.stretch != group.stretch for other, _, _ in found):
                 continue
-            if array not in outputs and chain and _worth(chain, array, found):
+            if array in outputs or array.nbytes < least or not chain:
+                continue
+            if _worth(chain, array, found):
                 for other, op, k in found:
                     _replace(other, op, _composed(_latest(other, op), k, chain))
                 _remove(group, chain, array)
@@ -101,7 +113,7 @@ def _leaves(chain: Sequence[Op]) -> list[Operand]:
 
 
 def _worth(chain: Sequence[Op], array: Array, readers: Sequence[Reader]) -> bool:
-    if array.nbytes < _WORTH_BYTES or not readers:
+    if not readers:
         return False
     costs = list(map(op_cost, chain))
     if max(costs) > _CHEAP or (len(readers) > 1 and sum(costs) * len(readers) > _MOST_COST):

@@ -23,6 +23,8 @@ __all__ = ["GroupMaker"]
 
 #: Lines up to this length are folded one element after the other, longer ones in lanes.
 _SHORT_LINE = 16
+#: Stores of a line of so many vectors are worth one more, that they don't cross cache lines.
+_LONG_LINE = 8
 _REGISTER = 64
 #: The shortest vectors; arrays put together of parts take single elements if they are shorter.
 _LEAST, _LEAST_OF_PARTS = 4, 8
@@ -38,6 +40,7 @@ class GroupMaker(FoldMaker):
         self.scope = scope
         #: Whether loops run over columns that folds keep.
         self.columnar = False
+        self.repeatable = False
         parts_differ = any(isinstance(op.lowering, Indexed) for op in group.ops)
         self.least = _LEAST_OF_PARTS if parts_differ else _LEAST
 
@@ -49,7 +52,14 @@ class GroupMaker(FoldMaker):
         elif plan.style == "columns":
             self.columns()
         else:
+            self.repeatable = self.writes_elsewhere()
             self.nest(0, len(plan.loops), (), self.map_point)
+
+    def writes_elsewhere(self) -> bool:
+        """Whether a map reads nothing that it writes: it may compute an element twice."""
+        written = [self.buffer(array) for array in self.group.stores]
+        read = [self.buffer(r.array) for op in self.group.ops for r in op.reads if r.array.size > 1]
+        return not any(r is w for r in read for w in written)
 
     def emit_nest(self) -> None:
         """Emit a loop nest that the primitive writes itself."""
@@ -136,6 +146,9 @@ class GroupMaker(FoldMaker):
         if not (isinstance(lo, int) and isinstance(hi, int)) or (few and not self.columnar):
             b.loop(lo, hi, body)
             return
+        if self.repeatable and hi - lo >= width:
+            self.overlapping(lo, hi, width, body)
+            return
         while hi > lo and width >= self.least:
             whole = lo + (hi - lo) // width * width
             if whole > lo:
@@ -143,6 +156,19 @@ class GroupMaker(FoldMaker):
             lo, width = whole, width // 2
         if hi > lo:
             b.loop(lo, hi, body)
+
+    def overlapping(self, lo: int, hi: int, width: int, body: Callable[[Value], None]) -> None:
+        """Emit whole vectors of iterations only, from where lines of the cache begin.
+
+        The first one, and the last one, compute again what the ones beside them do.
+        """
+        first = -(-lo // width) * width if hi - lo >= _LONG_LINE * width else lo
+        whole = first + (hi - first) // width * width
+        if first > lo:
+            self.vectors(lo, lo + width, width, body)
+        self.vectors(first, whole, width, body)
+        if hi > whole:
+            self.vectors(hi - width, hi, width, body)
 
     def vectors(self, lo: int, hi: int, width: int, body: Callable[[Value], None]) -> None:
         """Emit whole vectors of iterations."""

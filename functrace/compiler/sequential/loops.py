@@ -21,13 +21,41 @@ from functrace.ops.nests import for_each
 
 __all__ = ["Sequencer"]
 
+#: From so many bytes on an array that can't be written over has two places, which take turns.
+_TURNS_BYTES = 1024
+#: Bytes of a line of the cache: both places begin with one.
+_LINE = 64
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where an array is carried, and what in the body is written over it."""
+    """Where an array is carried, and what in the body is written over it.
+
+    ``other`` is what the body makes for the next round in the other half of the memory, if the
+    halves take turns.
+    """
 
     memory: Memory
     over: list[Array]
+    other: Array | None = None
+
+    def bind(self, array: Array, inner: Scope, turn: Value | None) -> None:
+        """Bind an array of a body, and what is made in its place, in a round."""
+        if self.other is None or turn is None:
+            inner.memories.update(dict.fromkeys([array, *self.over], self.memory))
+            return
+        b = inner.b
+        inner.memories[array] = self.half(turn)
+        inner.memories[self.other] = self.half(b.sub(b.const(1, I64), turn))
+
+    def half(self, turn: Value) -> Memory:
+        """Return one of the halves."""
+        assert self.other is not None
+        b = self.memory.builder
+        return Part(self.memory, b.mul(turn, b.const(_half(self.other), I64)))
+
+
+_Places = Sequence[_Place | None]
 
 
 class Sequencer:
@@ -77,7 +105,7 @@ class Sequencer:
         early = [(out, s) for out, s in made if out.array in carry and out.array.size != 1]
         late = [(out, s) for out, s in made if out.array not in carry or out.array.size == 1]
         places = self.places(op, body, body.program.outputs[:count], scope)
-        values = [self.first_value(x, scope) for a, x in zip(carry, op.operands) if a.size == 1]
+        values = self.first_values(op, carry, places, scope)
 
         def one_round(i: Value, *held: Value) -> list[Value]:
             at = b.sub(b.const(n - 1, I64), i) if p["reverse"] else i
@@ -93,7 +121,7 @@ class Sequencer:
             self.groups(body, inner)
             for out, whole in late:
                 self.store_row(out, whole, at, inner, scope)
-            return self.next_carry(body.program.outputs[:count], carry, places, inner)
+            return self.next_carry(body.program.outputs[:count], carry, places, inner, held)
 
         lo, hi = span if span is not None else (0, self.length(n))
         width = lane_width(op)
@@ -151,7 +179,7 @@ class Sequencer:
         test, body = op.bodies
         carry = body.program.inputs
         places = self.places(op, body, body.program.outputs, scope)
-        values = [self.first_value(x, scope) for a, x in zip(carry, op.operands) if a.size == 1]
+        values = self.first_values(op, carry, places, scope)
 
         def goes_on(*held: Value) -> Value:
             inner = self.enter(scope, test.program.inputs, places, held)
@@ -161,7 +189,7 @@ class Sequencer:
         def one_round(*held: Value) -> list[Value]:
             inner = self.enter(scope, carry, places, held)
             self.groups(body, inner)
-            return self.next_carry(body.program.outputs, carry, places, inner)
+            return self.next_carry(body.program.outputs, carry, places, inner, held)
 
         work = body_work(test) + body_work(body)
         last = polled_while(self, op, goes_on, one_round, values, work)
@@ -215,11 +243,29 @@ class Sequencer:
             if array.size == 1:
                 places.append(None)
                 continue
-            memory = self.carried(array, start, result, scope)
             handed_on = any(o.array is array for o in outs)
             over = None if out.copy or handed_on else chain(body, out.array, array)
+            if over is None and self.takes_turns(body, out, array):
+                memory = self.b.alloca(array.dtype, 2 * _half(array))
+                self.copy(start, scope, memory)
+                places.append(_Place(memory, [], out.array))
+                continue
+            memory = self.carried(array, start, result, scope)
             places.append(_Place(memory, over or []))
         return places
+
+    def takes_turns(self, body: Body, out: Output, array: Array) -> bool:
+        """Whether a carry is made anew in each round, by SIMD code, and not handed on twice."""
+        made = any(out.array in g.stores for g in body.groups if g.kind == "loop")
+        once = [o.array for o in body.program.outputs].count(out.array) == 1
+        return made and once and not out.copy and _TURNS_BYTES <= array.nbytes <= ARRAY_BYTES
+
+    def first_values(
+        self, op: Op, carry: Sequence[Array], places: _Places, scope: Scope
+    ) -> list[Value]:
+        """Return the single elements that a loop starts from, and whose turn it is."""
+        values = [self.first_value(x, scope) for a, x in zip(carry, op.operands) if a.size == 1]
+        return values + [self.b.const(0, I64)] * _take_turns(places)
 
     def carried(self, array: Array, start: Operand, result: Array, scope: Scope) -> Memory:
         """Return the memory of a carried array with its first elements in it."""
@@ -248,32 +294,38 @@ class Sequencer:
         self,
         scope: Scope,
         carry: Sequence[Array],
-        places: Sequence[_Place | None],
+        places: _Places,
         held: Sequence[Value],
     ) -> Scope:
         """Return the scope of a body with its carry bound."""
         inner = Scope(self.b, scope)
         values = iter(held)
+        turn = held[-1] if _take_turns(places) else None
         for array, place in zip(carry, places):
             if place is None:
                 inner.values[array] = next(values)
             else:
-                inner.memories.update(dict.fromkeys([array, *place.over], place.memory))
+                place.bind(array, inner, turn)
         return inner
 
     def next_carry(
         self,
         outs: Sequence[Output],
         carry: Sequence[Array],
-        places: Sequence[_Place | None],
+        places: _Places,
         inner: Scope,
+        held: Sequence[Value],
     ) -> list[Value]:
         """Move carried arrays to where they are carried, and return the values."""
         values = [inner.value(o.array) for o, p in zip(outs, places) if p is None]
+        if _take_turns(places):
+            values.append(self.b.sub(self.b.const(1, I64), held[-1]))
         moves = [
             (out.array, place.memory)
             for out, place in zip(outs, places)
-            if place is not None and inner.memory(out.array) is not place.memory
+            if place is not None
+            and place.other is None
+            and inner.memory(out.array) is not place.memory
         ]
         # What another carry is about to be written over is saved first.
         overwritten = set(carry)
@@ -291,7 +343,7 @@ class Sequencer:
     def leave(
         self,
         outs: Sequence[Array],
-        places: Sequence[_Place | None],
+        places: _Places,
         last: Sequence[Value],
         scope: Scope,
     ) -> None:
@@ -301,11 +353,12 @@ class Sequencer:
             if place is None:
                 scope.values[out] = next(values)
                 continue
+            memory = place.memory if place.other is None else place.half(last[-1])
             bound = scope.memories.get(out) or scope.given(out)
             if bound is None:
-                scope.memories[out] = place.memory
-            elif bound is not place.memory:
-                self.move(place.memory, bound, out.size)
+                scope.memories[out] = memory
+            elif bound is not memory:
+                self.move(memory, bound, out.size)
 
     # --- copies ---
 
@@ -333,3 +386,12 @@ class Sequencer:
     def note_sites(self, op: Op) -> None:
         """Note that the checks built since the last note belong to an operation."""
         self.sites += [op] * (len(self.b._sites) - len(self.sites))
+
+
+def _take_turns(places: _Places) -> bool:
+    return any(place is not None and place.other is not None for place in places)
+
+
+def _half(array: Array) -> int:
+    """Return how many elements the places of an array that take turns are apart."""
+    return -(-array.nbytes // _LINE) * _LINE // array.dtype.itemsize
