@@ -327,6 +327,38 @@ def test_loops_over_parts_are_cut_at_their_borders() -> None:
     assert "if " not in program.as_text("kernels")
 
 
+@pytest.mark.parametrize("size", [130, 257, 509])
+@pytest.mark.parametrize("trips", [0, 1, 2, 7])
+def test_stencils_take_turns_between_two_places(size: int, trips: int) -> None:
+    def step(u: Any) -> Any:
+        return fnp.at(u)[1:-1].add(0.2 * (u[:-2] - 2.0 * u[1:-1] + u[2:]))
+
+    def counted(u: Any) -> Any:
+        return lax.fori_loop(0, trips, lambda i, u: step(u), u)
+
+    def until(u: Any, n: Any) -> Any:
+        def body(c: Any) -> Any:
+            i, u, v = c
+            return i + 1, step(v), step(u)
+
+        return lax.while_loop(lambda c: (c[0] < n) & (c[1][3] < 9.0), body, (0, u, u[::-1]))
+
+    def kept(u: Any) -> Any:
+        def round_(u: Any, _: Any) -> Any:
+            new = step(u)
+            return new, (u[1], new)
+
+        return lax.scan(round_, u, None, length=trips)
+
+    u = RNG.random(size)
+    program = check(counted, u, rtol=0)
+    if trips > 1:
+        assert program.as_text("kernels").count("local") == 1
+    check(counted, u.astype(np.float32), rtol=0)
+    check(until, u, trips, rtol=0)
+    check(kept, u, rtol=0)
+
+
 def test_products_of_slices_are_one_product_in_front() -> None:
     def hidden(w: Any, u: Any, xs: Any) -> Any:
         return lax.scan(lambda h, x: (fnp.tanh(w @ x + u @ h), h), xs[0] * 0.0, xs)

@@ -58,7 +58,7 @@ class GroupMaker(FoldMaker):
     def writes_elsewhere(self) -> bool:
         """Whether a map reads nothing that it writes: it may compute an element twice."""
         written = [self.buffer(array) for array in self.group.stores]
-        read = [self.buffer(r.array) for op in self.group.ops for r in op.reads if r.array.size > 1]
+        read = [self.buffer(r.array) for r in self.group.loads()]
         return not any(r is w for r in read for w in written)
 
     def emit_nest(self) -> None:
