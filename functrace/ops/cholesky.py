@@ -20,6 +20,7 @@ from functrace.ops.matrices import (
     letter,
     matmul,
     on_diagonal,
+    shares,
     tril,
 )
 from functrace.ops.nests import for_each
@@ -124,7 +125,7 @@ def _strip(a: ShapedArray, first: int, last: int) -> Call:
         sides = (_place(n, first, first), n, _place(n, first, last), n)
         strip = ("L", "U", "C", "N", k, rest, "one", *sides)
         return Call(kind + "trsm", strip, batch_size(a), None, k * k * rest // 2)
-    size, blocks = _shares(rest, k * k * rest)
+    size, blocks = shares(rest, k * k * rest)
     rows = (_place(n, first, first), n, _place(n, first, last, size * n), n)
     work = k * k * size // 2
     return Call(kind + "rows", (k, Part(rest, size), *rows), batch_size(a), None, work, blocks)
@@ -134,18 +135,12 @@ def _update(a: ShapedArray, block: tuple[int, int], start: int, width: int) -> C
     """Return the call that takes a strip's products out of some columns."""
     n, (first, last) = a.shape[-1], block
     k, rows = last - first, start + width - last
-    size, blocks = _shares(rows, rows * width * k)
+    size, blocks = shares(rows, rows * width * k)
     factors = (_place(n, first, last, size * n), n, _place(n, first, start), n)
     target = (_place(n, last, start, size), n)
     update = ("C", "N", Part(rows, size), width, k, "minus", *factors, "one", *target)
     work = size * width * k
     return Call(letter(a.dtype) + "gemm", update, batch_size(a), None, work, blocks)
-
-
-def _shares(lines: int, work: int) -> tuple[int, int]:
-    """Return how many lines a call does, and how many calls do them all: some for each thread."""
-    size = -(-lines // (16 * max(1, min(4, work >> 19)))) * 16
-    return size, -(-lines // size)
 
 
 cholesky_p.def_lowering(Routines(_cholesky_plan))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from functrace.core.aval import ShapedArray, shape_of
-from functrace.core.lowering import Call, Nest, Place, Routines
+from functrace.core.lowering import Call, Nest, Part, Place, Routines
 from functrace.core.trace import Primitive
 from functrace.errors import ShapeError, compose
 from functrace.ops.arithmetic import add
@@ -24,6 +24,8 @@ from functrace.ops.matrices import (
     identity,
     letter,
     matmul,
+    shares,
+    spaces,
     transposing,
     tril,
     triu,
@@ -200,9 +202,17 @@ def _lu_plan(
     check: bool,
 ) -> Any:
     (a,) = avals_in
-    *batch, m, n = a.shape
+    m, n = a.shape[-2:]
     if max(m, n) <= SMALL:
         return [], [small_lu(m, n, check)]
+    if letter(a.dtype) in "sd":
+        return _own_plan(a, check)
+    return _library_plan(a, integer, check)
+
+
+def _library_plan(a: ShapedArray, integer: np.dtype[Any], check: bool) -> Any:
+    """Return temporaries and stages where LAPACK makes the factors."""
+    *batch, m, n = a.shape
     turned = transposing(lambda ins, outs, scratch: ins[0], lambda i, o, s: s[0], n, m)
     back = transposing(lambda ins, outs, scratch: scratch[0], lambda i, o, s: o[0], m, n)
 
@@ -222,6 +232,79 @@ def _lu_plan(
     call = Call(letter(a.dtype) + "getrf", matrix, batch_size(a), failure, work)
     scratch = [((*batch, n, m), a.dtype), ((*batch, min(m, n)), integer)]
     return scratch, [turned, call, back, exchanges] if a.size else [exchanges]
+
+
+#: Columns of a panel: each costs the rest of the matrix one pass, and its own elimination is slower
+#: than a product.
+_PANEL = 64
+
+
+def _own_plan(a: ShapedArray, check: bool) -> Any:
+    """Return temporaries and stages of factors made panel by panel, where the matrix is.
+
+    A panel is factorised; then the rows beside it are exchanged and become U's, and their product
+    with L's columns is taken out of what is left.
+    """
+    m, n = a.shape[-2:]
+    k, many = min(m, n), batch_size(a)
+    count = spaces(a, m * n * k // 2)
+
+    def copy(b: Any, ins: Any, outs: Any, scratch: Any) -> None:
+        for_each(b, outs[0].shape, lambda i: outs[0].store(i, ins[0].load(i)))
+
+    def exchanges(b: Any, ins: Any, outs: Any, scratch: Any) -> None:
+        _write_permutation(b, outs[1], outs[2])
+
+    if not a.size:
+        return [], [exchanges]
+    kind = letter(a.dtype)
+    stages: list[Any] = [copy]
+    for first in range(0, k, _PANEL):
+        last = min(first + _PANEL, k)
+        stages.append(_panel(a, first, last, 1 if check else None))
+        if last < n:
+            stages.append(_strip(a, first, last))
+        if last < min(m, n):
+            stages.append(_rest(a, first, last))
+    if k > _PANEL:
+        left = (k, _PANEL, _at(n, 0, 0), n, Place("out", 1))
+        stages.append(Call(kind + "left", left, many, None, k * k // 2))
+    panes = -(-m // 8) * 8 * _PANEL
+    return [((count, panes), a.dtype)], [*stages, exchanges]
+
+
+def _at(n: int, row: int, column: int, step: int = 0) -> Place:
+    return Place("out", 0, offset=row * n + column, step=step)
+
+
+def _panel(a: ShapedArray, first: int, last: int, failure: int | None) -> Call:
+    """Return the call that factorises a panel."""
+    m, n = a.shape[-2:]
+    rows, columns, space = m - first, last - first, Place("scratch", 0, shared=True)
+    where = (_at(n, first, first), n, Place("out", 1, offset=first), first)
+    panel = (rows, columns, *where, space, "info")
+    work = rows * columns * columns
+    return Call(letter(a.dtype) + "panel", panel, batch_size(a), failure, work)
+
+
+def _strip(a: ShapedArray, first: int, last: int) -> Call:
+    """Return the call that makes the rows of U beside a panel."""
+    n, k = a.shape[-1], last - first
+    size, blocks = shares(n - last, (n - last) * k * k)
+    where = (_at(n, first, first), _at(n, first, last, size), n)
+    strip = (k, Part(n - last, size), Place("out", 1, offset=first), first, *where)
+    return Call(letter(a.dtype) + "strip", strip, batch_size(a), None, k * k * size // 2, blocks)
+
+
+def _rest(a: ShapedArray, first: int, last: int) -> Call:
+    """Return the call that takes a panel's product out of the rows below it, and beside it."""
+    (m, n), k = a.shape[-2:], last - first
+    size, blocks = shares(m - last, (m - last) * (n - last) * k)
+    factors = (_at(n, first, last), n, _at(n, last, first, size * n), n)
+    target = (_at(n, last, last, size * n), n)
+    update = ("N", "N", n - last, Part(m - last, size), k, "minus", *factors, "one", *target)
+    work = size * (n - last) * k
+    return Call(letter(a.dtype) + "gemm", update, batch_size(a), None, work, blocks)
 
 
 lu_p.def_lowering(Routines(_lu_plan))

@@ -34,6 +34,7 @@ __all__ = [
     "real_dtype",
     "scale_columns",
     "scale_rows",
+    "shares",
     "spaces",
     "swap",
     "transposing",
@@ -82,6 +83,12 @@ def batch_size(aval: ShapedArray) -> int:
 def spaces(aval: ShapedArray, work: int) -> int:
     """Return how many threads may factorise a batch at once, each in work space of its own."""
     return max(1, min(8, batch_size(aval), batch_size(aval) * work >> 18))
+
+
+def shares(lines: int, work: int) -> tuple[int, int]:
+    """Return how many lines a call does, and how many calls do them all: some for each thread."""
+    size = -(-lines // (16 * max(1, min(4, work >> 19)))) * 16
+    return size, -(-lines // size)
 
 
 # --- algebra; each is linear in x --------------------------------------------------------------

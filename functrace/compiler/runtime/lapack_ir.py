@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from functrace.compiler.ir.convention import FAIL_KINDS, STATUS_KIND_SHIFT
+from functrace.compiler.runtime.lu_ir import panel_text
 from functrace.compiler.runtime.solve_ir import row_solver_text
+from functrace.compiler.runtime.strip_ir import left_text, strip_text
 
 __all__ = ["call_text"]
 
@@ -91,6 +93,8 @@ _ARGUMENTS = {
   store $I %s$K, ptr %p$K""",
     ),
 }
+#: Routines of our own, by their names after the letter of the dtype.
+_OWN = {"rows": row_solver_text, "panel": panel_text, "strip": strip_text, "left": left_text}
 _PASSED = {"one": "@one", "minus": "@minus", "info": "%info"}
 
 _TAIL = """
@@ -153,8 +157,8 @@ def call_text(routine: str, arguments: Sequence[str], integer: str, checked: boo
 
 def _routine(name: str, integer: str) -> str:
     """Declare a routine of the library, or define one of our own."""
-    if name[1:] == "rows":
-        return row_solver_text(name[0], integer)
+    if name[1:] in _OWN:
+        return _OWN[name[1:]](name[0], integer)
     return "declare void @ft_$NAME($TYPES)"
 
 

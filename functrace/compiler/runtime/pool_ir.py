@@ -2,9 +2,11 @@
 
 Helper threads park in native code; there is one job at a time. The caller opens the job, wakes as
 many sleepers as may help, and drains the chunks itself: a helper that wakes too late finds the job
-closed and goes back to sleep, so small jobs never wait for anybody. A caller that finds the pool
-taken (another thread's job) runs its chunks alone. Chunk borders depend on sizes only, and of
-several failures the lowest chunk's is reported, so nothing depends on who ran what.
+closed and goes back to sleep, so small jobs never wait for anybody. The caller takes chunks from
+the front, helpers from the back: the next step, and the next call, find in a CPU's cache what that
+CPU left there. A caller that finds the pool taken (another thread's job) runs its chunks alone.
+Chunk borders depend on sizes only, and of several failures the lowest chunk's is reported, so
+nothing depends on who ran what.
 
 A light step is worth sharing with helpers that are awake, but not worth waking them. One of
 sixteen of them wakes them all the same: where steps follow each other closely the helpers then stay
@@ -219,6 +221,7 @@ open:
   st i64 $NEVER -> @ft_pool + $FAIL
   st i64 0 -> @ft_pool + $FAIL_LOCK
   st i64 0 -> @ft_pool + $CLAIMED
+  st i64 0 -> @ft_pool + $BACK
   %state_at = getelementptr i8, ptr @ft_pool, i64 $STATE
   store atomic i64 0, ptr %state_at seq_cst, align 8
   br i1 %wake, label %rouse, label %work
@@ -226,7 +229,7 @@ rouse:
   call void @ft_wake(i64 %helpers)
   br label %work
 work:
-  call void @ft_work(ptr %frame)
+  call void @ft_work(ptr %frame, i1 false)
   %before = atomicrmw or ptr %state_at, i64 $CLOSED seq_cst
   br label %wait
 wait:
@@ -289,8 +292,9 @@ done:
   ret void
 }
 
-; Claim chunks until there are none, or until a lower one has failed.
-define internal void @ft_work(ptr %frame) {
+; Claim chunks until there are none: the caller from the front on, helpers from the back. What
+; comes after one that has failed is left out.
+define internal void @ft_work(ptr %frame, i1 %helper) {
 entry:
   %step = ld ptr @ft_pool + $STEP
   %chunks = ld i64 @ft_pool + $CHUNKS
@@ -299,16 +303,29 @@ entry:
   %extent = ld i64 %step + 16
   %grain = ld i64 %step + 24
   %claimed = getelementptr i8, ptr @ft_pool, i64 $CLAIMED
+  %back_at = getelementptr i8, ptr @ft_pool, i64 $BACK
   %fail_at = getelementptr i8, ptr @ft_pool, i64 $FAIL
   br label %loop
 loop:
-  %c = atomicrmw add ptr %claimed, i64 1 monotonic
-  %is_chunk = icmp slt i64 %c, %chunks
-  br i1 %is_chunk, label %look, label %done
+  %front = phi i64 [-1, %entry], [%c, %look], [%c, %run], [%c, %note]
+  %claim = atomicrmw add ptr %claimed, i64 1 monotonic
+  %is_chunk = icmp slt i64 %claim, %chunks
+  br i1 %is_chunk, label %which, label %done
+which:
+  br i1 %helper, label %last, label %first
+first:
+  %after = add i64 %front, 1
+  br label %look
+last:
+  %taken = atomicrmw add ptr %back_at, i64 1 monotonic
+  %left = sub i64 %chunks, %taken
+  %before = sub i64 %left, 1
+  br label %look
 look:
+  %c = phi i64 [%after, %first], [%before, %last]
   %failed = load atomic i64, ptr %fail_at monotonic, align 8
   %useful = icmp slt i64 %c, %failed
-  br i1 %useful, label %run, label %done
+  br i1 %useful, label %run, label %loop
 run:
   %lo = mul i64 %c, %grain
   %end = add i64 %lo, %grain
@@ -365,7 +382,7 @@ define internal void @ft_join() noinline {
   %callers = ld ptr %frame + 0
   %poll = getelementptr i8, ptr %callers, i64 $CELL_POLL
   st ptr %poll -> %cell + $CELL_POLL_SOURCE
-  call void @ft_work(ptr %copy)
+  call void @ft_work(ptr %copy, i1 true)
   ret void
 }
 
@@ -460,7 +477,7 @@ POOL_SYMBOLS: tuple[str, ...] = (
 
 def pool_constants() -> dict[str, int]:
     """Return the places in the pool's memory: words that different threads write lie apart."""
-    claim = {"BUSY": 0, "STATE": 64, "CLAIMED": 128}
+    claim = {"BUSY": 0, "STATE": 64, "CLAIMED": 128, "BACK": 136}
     job = {"STEP": 192, "JOB_FRAME": 200, "CHUNKS": 208, "SEATS": 216, "MODE": 224}
     failure = {"FAIL": 256, "FAIL_STATUS": 264, "FAIL_LOCK": 272, "FAIL_CELL": 320}
     helpers = {"SLEEPERS": 384, "LIMIT": 448, "STARTED": 456, "PID": 464, "GATE": 512}
