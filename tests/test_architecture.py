@@ -37,7 +37,7 @@ OPS_ORDER = [
     "indexing", "scatter", "dynamic", "cumulative", "sort_kernels", "sorting", "contraction",
     "matrices", "small_matrices", "triangular", "cholesky", "lu", "solve", "qr", "small_eigen",
     "eigen", "svd",
-    "window_sizes", "conv_products", "convolution", "windows", "dispatch", "promotion",
+    "window_sizes", "direct_conv", "conv_products", "convolution", "windows", "dispatch", "promotion",
     "operators",
 ]  # fmt: skip
 

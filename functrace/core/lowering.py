@@ -87,12 +87,14 @@ class Nest:
     ``split(avals_in, avals_out, **params) -> (units, work)`` says of how many independent units it
     consists, and about how many scalar operations each of them is: threads share them. Its rule
     runs those units that ``b.part(units)`` gives it.
+    With ``rows``, operands come with neighbours on the last axis side by side.
     """
 
     rule: Callable[..., Any]
     scratch: Callable[..., Any] | None = None
     update: Callable[..., Any] | None = None
     split: Callable[..., tuple[int, int]] | None = None
+    rows: bool = False
 
 
 @dataclass(frozen=True)

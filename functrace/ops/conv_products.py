@@ -21,6 +21,13 @@ from functrace.core.trace import Primitive
 from functrace.ops.broadcasting import broadcast_in_dim
 from functrace.ops.contraction import dot_general
 from functrace.ops.creation import full
+from functrace.ops.direct_conv import (
+    conv_lines,
+    conv_sums,
+    fills_vectors,
+    in_blocks,
+    places_at_once,
+)
 from functrace.ops.joining import concatenate, pad, slice_in_dim
 from functrace.ops.structural import move_axis, reshape, rev, transpose
 from functrace.ops.window_sizes import Padding, Sizes, dilated, out_space, size_of
@@ -72,6 +79,12 @@ def sliding_windows(x: Any, axis: int, size: int, step: int = 1, stride: int = 1
 
 # --- convolutions ------------------------------------------------------------------------------
 
+# What is multiplied where it is read.
+_DIRECT = ("float32", "float64")
+# With more outputs the product of matrices is worth a copy of what windows see.
+_FEW = 32
+# Images of fewer places are not worth tiles of their own.
+_LINE = 32
 # Windows are laid out in pieces of about this many elements, and in so many pieces at most.
 _PIECE = 1 << 19
 _MOST_PIECES = 16
@@ -102,8 +115,18 @@ def conv_by_products(
         base == 1 or stride == step == 1 for stride, base, step in plain
     ):
         return [_by_remainders(x, w, places, *params)]
+    if _is_direct(x, w, places, window_strides, lhs_dilation):
+        if size_of(places) >= _LINE:
+            return [_direct(x, w, places, padding, rhs_dilation)]
+        if batch >= _LINE:
+            return [_direct_by_batch(x, w, places, padding, rhs_dilation)]
     config = [(0, 0, 0)] * 3 + [(lo, hi, d - 1) for (lo, hi), d in zip(padding, lhs_dilation)]
     x = pad(x, 0, config)
+    if x.dtype.name in _DIRECT and size_of(w.shape[3:]) > size_of(places):
+        if fills_vectors(w.shape[-1], x.dtype) and rhs_dilation[-1] == 1 and w.shape[1] <= _FEW:
+            return [conv_sums(x, w, window_strides, rhs_dilation, places)]
+        if fills_vectors(w.shape[2], x.dtype):
+            return [_sums_by_channel(x, w, places, window_strides, rhs_dilation)]
     total = groups * batch * size_of(w.shape[2:]) * size_of(places)
     pieces = min(batch, -(-total // _PIECE), _MOST_PIECES)
     stops = [batch * i // pieces for i in range(pieces + 1)]
@@ -112,6 +135,57 @@ def conv_by_products(
         for start, stop in itertools.pairwise(stops)
     ]
     return [concatenate(outs, 1) if pieces > 1 else outs[0]]
+
+
+def _is_direct(x: Any, w: Any, places: Sizes, strides: Sizes, base: Sizes) -> bool:
+    """Whether windows move by one over real numbers, and see less than they are seen."""
+    return (
+        x.dtype.name in _DIRECT
+        and max(strides, default=2) == max(base, default=2) == 1
+        and 1 < size_of(w.shape[3:]) <= size_of(places)
+    )
+
+
+def _direct(x: Any, w: Any, places: Sizes, padding: Padding, steps: Sizes) -> Any:
+    """Convolve where it is read: lines of images, and weights in blocks of outputs."""
+    groups, batch, channels, *space = x.shape
+    outs, window = w.shape[1], w.shape[3:]
+    ndim = len(window)
+    wide = [n + lo + hi for n, (lo, hi) in zip(space, padding)]
+    apart = tuple(size_of(wide[d + 1 :]) for d in range(ndim))
+    run = 1 + sum((n - 1) * a for n, a in zip(places, apart))
+    tile = places_at_once(outs, run, x.dtype)
+    length = -(-run // tile) * tile
+    # Tiles may reach beyond the last row: more rows of nothing.
+    taps = tuple(step * a for step, a in zip(steps, apart))
+    reach = length + sum((n - 1) * a for n, a in zip(window, taps))
+    more = max(0, -(-(reach - size_of(wide)) // apart[0]))
+    config = [(lo, hi + more * (d == 0), 0) for d, (lo, hi) in enumerate(padding)]
+    x = pad(x, 0, [(0, 0, 0)] * 3 + config)
+    x = reshape(x, (groups, batch, channels, size_of(x.shape[3:])))
+    out = conv_lines(x, in_blocks(w), outs, length, tile, taps)
+    return _Line(0, apart).places(out, places)
+
+
+def _direct_by_batch(x: Any, w: Any, places: Sizes, padding: Padding, steps: Sizes) -> Any:
+    """Convolve small images: some of the batch are one more axis of space, the last."""
+    groups, batch, *rest = x.shape
+    some = next(n for n in (*range(4 * _LINE, _LINE - 1, -1), batch) if batch % n == 0)
+    x = reshape(x, (groups, batch // some, some, *rest))
+    x = transpose(x, (0, 1, *range(3, x.ndim), 2))
+    w = reshape(w, (*w.shape, 1))
+    out = _direct(x, w, (*places, some), (*padding, (0, 0)), (*steps, 1))
+    out = transpose(out, (0, 1, out.ndim - 1, *range(2, out.ndim - 1)))
+    return reshape(out, (groups, batch, *out.shape[3:]))
+
+
+def _sums_by_channel(x: Any, w: Any, places: Sizes, strides: Sizes, steps: Sizes) -> Any:
+    """Correlate with long windows of short rows: channels are one more axis of space, the last."""
+    order = (0, 1, *range(3, x.ndim), 2)
+    x, w = (transpose(a, order) for a in (x, w))
+    x, w = (reshape(a, (*a.shape[:2], 1, *a.shape[2:])) for a in (x, w))
+    out = conv_sums(x, w, (*strides, 1), (*steps, 1), (*places, 1))
+    return reshape(out, out.shape[:-1])
 
 
 def _product(x: Any, w: Any, places: Sizes, strides: Sizes, steps: Sizes) -> Any:

@@ -121,6 +121,58 @@ def _conv(rng: np.random.Generator, dtype: DType) -> Samples:
         yield Sample(args, dict(zip(names, rest)), ulp=64, tol=4)
 
 
+def _lines_slowly(
+    x: Any, w: Any, outputs: int, length: int, tile: int, apart: tuple[int, ...]
+) -> Any:
+    groups, blocks, channels, *window, rows = w.shape
+    weights = np.moveaxis(w, -1, 2).reshape(groups, blocks * rows, channels, *window)
+    out = np.zeros((*x.shape[:2], outputs, length), x.dtype)
+    for o, p, c, *k in np.ndindex(outputs, length, channels, *window):
+        at = p + sum(i * a for i, a in zip(k, apart))
+        out[:, :, o, p] += x[:, :, c, at] * weights[(slice(None), o, c, *k)][:, None]
+    return out
+
+
+@samples("conv_lines", dtypes="f", reference=_lines_slowly)
+def _conv_lines(rng: np.random.Generator, dtype: DType) -> Samples:
+    lanes = 64 // dtype.itemsize
+    for left, right, outputs, tiles, apart in [
+        ((2, 2, 3), (2, 2, 3, 2, 3, 2), 3, (2, 2), (5, 1)),
+        ((1, 1, 2), (1, 1, 2, 2, 2, 4), 4, (1, 1), (7, 2)),
+        ((2, 1, 1), (2, 3, 1, 2, 1), 3, (1, 2), (3,)),
+        ((1, 1, 1), (1, 1, 1, 1), 1, (1, 1), ()),
+        ((1, 2, 0), (1, 1, 0, 2, 3), 2, (1, 1), (1,)),
+    ]:
+        line = lanes * tiles[0] * tiles[1]
+        reach = sum((n - 1) * a for n, a in zip(right[3:-1], apart))
+        x = normal(rng, dtype, (*left, line + reach))
+        params = {"outputs": outputs, "length": line, "tile": lanes * tiles[0], "apart": apart}
+        yield Sample((x, normal(rng, dtype, right)), params, ulp=4096, tol=4)
+
+
+def _sums_slowly(x: Any, w: Any, strides: Any, steps: Any, places: Any) -> Any:
+    out = np.zeros((*x.shape[:2], w.shape[1], *places), x.dtype)
+    for p in np.ndindex(*places):
+        for o, c, *k in np.ndindex(*w.shape[1:]):
+            at = tuple(i * s + j * n for i, s, j, n in zip(p, strides, k, steps))
+            seen = x[(slice(None), slice(None), c, *at)]
+            out[(slice(None), slice(None), o, *p)] += seen * w[(slice(None), o, c, *k)][:, None]
+    return out
+
+
+@samples("conv_sums", dtypes="f", reference=_sums_slowly)
+def _conv_sums(rng: np.random.Generator, dtype: DType) -> Samples:
+    for left, right, strides, steps, places in [
+        ((2, 2, 2, 5, 24), (2, 5, 2, 3, 19), (1, 1), (1, 1), (3, 6)),
+        ((1, 1, 1, 6, 9), (1, 2, 1, 2, 3), (2, 3), (3, 1), (2, 3)),
+        ((2, 1, 1, 41), (2, 1, 1, 40), (1,), (1,), (2,)),
+        ((1, 2, 0, 4), (1, 3, 0, 4), (1,), (1,), (1,)),
+    ]:
+        args = normal(rng, dtype, left), normal(rng, dtype, right)
+        params = {"strides": strides, "steps": steps, "places": places}
+        yield Sample(args, params, ulp=4096, tol=4)
+
+
 @samples("sliding_windows", dtypes="ifc")
 def _sliding_windows(rng: np.random.Generator, dtype: DType) -> Samples:
     def reference(x: Any, axis: int, size: int, step: int, stride: int) -> Any:

@@ -178,6 +178,8 @@ class _Resolver:
             operands[1:] = [self.in_memory(x) for x in operands[1:]]
         if isinstance(lowering, (Nest, Library, Routines, Host)):
             operands = [self.in_memory(x) for x in operands]
+        if isinstance(lowering, Nest) and lowering.rows:
+            operands = [self.in_rows(x) for x in operands]
         if isinstance(lowering, (Host, Routines)):
             operands = [self.as_it_is(x) for x in operands]
         if isinstance(lowering, Library):
@@ -224,6 +226,13 @@ class _Resolver:
         read = self.in_memory(operand)
         assert isinstance(read, Read)
         return read if read.whole else self.copy(read).read()
+
+    def in_rows(self, operand: Operand) -> Read:
+        """Return an operand whose last axis is contiguous."""
+        read = self.in_memory(operand)
+        assert isinstance(read, Read)
+        apart = bool(read.shape) and read.shape[-1] > 1 and read.strides[-1] != 1
+        return self.copy(read).read() if apart else read
 
     def results(self, op: Op, eqn: JaxprEqn) -> None:
         """Make the results of a loop or branch; rows that belong together are side by side."""
