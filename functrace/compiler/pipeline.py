@@ -116,7 +116,8 @@ def _memory(c: Compilation) -> None:
 
 
 def _codegen(c: Compilation) -> None:
-    c.codes = step_codes(c.groups, c.schedules, c.memory)
+    outputs = {o.array for o in c.arrays.outputs}
+    c.codes = step_codes(c.groups, c.schedules, c.memory, outputs)
     kernels = [code for code in all_codes(c.codes) if isinstance(code, StepCode)]
     deep = [op.eqn for code in kernels if _is_deep(code) for op in code.group.body]
     if deep:
@@ -173,7 +174,7 @@ def _step(code: Code, backend: str) -> Step:
     if isinstance(code, NestedCode):
         return nested_step(code, lambda inner: _step(inner, backend))
     kernel = _printed(code) if backend == "llvm" else KernelCode("")
-    label = "+".join(dict.fromkeys(op.name for op in code.group.ops))
+    label = "+".join(dict.fromkeys(op.name for op in code.ops))
     return Step(kernel, code.record, code.extent, code.grain, code, label, code.light)
 
 
@@ -327,8 +328,10 @@ class Compiled:
         for code, group in zip(self.compilation.codes, self.step_groups()):
             kernel = code if isinstance(code, StepCode) else None
             work = Work()
+            for other in kernel.beside if kernel is not None else ():
+                work = work.plus(group_work(other))
             if group is not None and group.index not in seen:
-                work = group_work(group, kernel)
+                work = work.plus(group_work(group, kernel))
                 seen.add(group.index)
             elif kernel is not None and kernel.group.kind == "nest":
                 work = kernel_work(kernel.kernel, kernel.record, kernel.extent)

@@ -69,6 +69,7 @@ class StepCode:
         light: whether only threads that are awake should take part.
         sites: which operation each check of the kernel belongs to.
         slot_words: which words of the record are slots.
+        beside: small groups before and after a loop that it computes too.
         printed: its kernel as text.
         made: its kernel, if it has been made for this step.
         remake: makes the step again, kernel included.
@@ -81,9 +82,15 @@ class StepCode:
     light: bool = False
     sites: list[Op] = field(default_factory=list)
     slot_words: frozenset[int] = frozenset()
+    beside: tuple[Group, ...] = ()
     printed: Printed = field(default_factory=Printed)
     made: Kernel | None = None
     remake: Callable[[], StepCode] | None = None
+
+    @property
+    def ops(self) -> list[Op]:
+        """All operations it computes."""
+        return [op for group in (self.group, *self.beside) for op in group.ops]
 
     @property
     def kernel(self) -> Kernel:
@@ -106,10 +113,18 @@ class KernelMaker:
         self._values: dict[int, int] = {}
         self._slot_words: list[int] = []
         self._buffers: dict[int, MemoryRef] = {}
-        loads = {memory.slots[r.array] for part in group.parts for r in part.loads()}
-        stores = {memory.slots[a] for a in group.stores}
+        loads = {memory.slots[a] for a in self.arrays_read()}
+        stores = {memory.slots[a] for a in self.arrays_stored()}
         self._access = dict.fromkeys(loads, "in")
         self._access.update({s: "inout" if s in loads else "out" for s in stores})
+
+    def arrays_read(self) -> list[Array]:
+        """Return the arrays that the kernel reads from memory."""
+        return [r.array for part in self.group.parts for r in part.loads()]
+
+    def arrays_stored(self) -> list[Array]:
+        """Return the arrays that the kernel writes to memory."""
+        return self.group.stores
 
     def buffer(self, array: Array, access: str | None = None) -> MemoryRef:
         """Return the memory of an array; arrays in one slot are one memory."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from functrace.compiler.codegen.kernels import (
@@ -14,10 +14,11 @@ from functrace.compiler.codegen.kernels import (
 )
 from functrace.compiler.codegen.library import library_steps
 from functrace.compiler.codegen.loops import loop_kernels
-from functrace.compiler.plan import Body, Group, Memory, Op
+from functrace.compiler.plan import Array, Body, Group, Memory, Op
 from functrace.compiler.planning.loop_memory import LoopPlan
 from functrace.compiler.planning.schedule import Schedule
 from functrace.compiler.runtime.steps import Copy, Loop, Step, Switch
+from functrace.compiler.sequential.around import Run, runs
 from functrace.compiler.sequential.kernel import sequential_kernel
 from functrace.core.lowering import Branches, Routines, Scan
 
@@ -47,18 +48,23 @@ class NestedCode:
 Code = StepCode | Step | NestedCode
 
 
-def step_codes(groups: list[Group], schedules: dict[int, Schedule], memory: Memory) -> list[Code]:
-    """Return the code of the steps of a program or body."""
+def step_codes(
+    groups: list[Group],
+    schedules: dict[int, Schedule],
+    memory: Memory,
+    outputs: Collection[Array] | None = None,
+) -> list[Code]:
+    """Return the code of the steps of a program with these results, or of a body."""
     codes: list[Code] = []
-    for group in groups:
-        if group.kind == "loop":
+    for group in runs(groups, memory, outputs):
+        if isinstance(group, Run):
+            codes.append(sequential_kernel(group, schedules, memory))
+        elif group.kind == "loop":
             codes += loop_kernels(group, schedules[group.index], memory)
         elif group.kind == "library":
             codes += library_steps(group, memory)
         elif group.kind == "host":
             codes.append(host_step(group, memory))
-        elif group.kind == "sequence":
-            codes.append(sequential_kernel(group, memory))
         elif group.kind == "update":
             codes.append(update_kernel(group, memory))
         elif group.kind == "steps":

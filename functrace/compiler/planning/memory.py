@@ -21,7 +21,7 @@ from functrace.compiler.planning.schedule import Schedule
 from functrace.compiler.runtime.lapack import routine_plan
 from functrace.core.lowering import Nest, Routines
 
-__all__ = ["check_memory", "place_arrays"]
+__all__ = ["check_memory", "overlap", "place_arrays"]
 
 _ALIGN = 64
 #: Below this, writing in place saves nothing, and would only make kernels differ.
@@ -268,14 +268,15 @@ def check_memory(groups: list[Group], memory: Memory) -> None:
     live = list(first)
     for i, a in enumerate(live):
         for b in live[:i]:
-            if not _overlap(a, b, memory) or first[a] > last[b] or first[b] > last[a]:
+            if not overlap(a, b, memory) or first[a] > last[b] or first[b] > last[a]:
                 continue
             old, new = (b, a) if memory.reused.get(a) is b else (a, b)
             passed_on = memory.reused.get(new) is old and last[old] == first[new]
             assert passed_on, f"{a} and {b} share memory while both are alive"
 
 
-def _overlap(a: Array, b: Array, memory: Memory) -> bool:
+def overlap(a: Array, b: Array, memory: Memory) -> bool:
+    """Whether two arrays share memory, at whatever time."""
     slots = memory.slots[a], memory.slots[b]
     if slots[0] == slots[1]:
         return True

@@ -1,51 +1,60 @@
-"""A group that is one loop or branch -> one kernel."""
+"""A group that is one loop or branch -> one kernel, with the small groups around it."""
 
 from __future__ import annotations
 
 from functrace.compiler.codegen.kernels import KernelMaker, StepCode
 from functrace.compiler.ir.builder import Index, KernelBuilder
 from functrace.compiler.ir.strips import in_strips
-from functrace.compiler.plan import Array, Group, Memory, Op
-from functrace.compiler.sequential.lanes import lane_grain, lane_width
+from functrace.compiler.plan import Array, Memory
+from functrace.compiler.planning.schedule import Schedule
+from functrace.compiler.sequential.around import Run
+from functrace.compiler.sequential.lanes import round_grain
 from functrace.compiler.sequential.loops import Sequencer
-from functrace.compiler.sequential.polling import body_work
 from functrace.compiler.sequential.scope import Memory as Place
 from functrace.compiler.sequential.scope import Scope
-from functrace.core.lowering import Scan
 
 __all__ = ["sequential_kernel"]
 
 #: Loops of up to so many rounds are written out.
 _UNROLLED = 4
-#: A piece of rounds for one thread is worth about this many scalar operations.
-_PIECE = 1 << 16
 
 
-def sequential_kernel(group: Group, memory: Memory) -> StepCode:
+def sequential_kernel(run: Run, schedules: dict[int, Schedule], memory: Memory) -> StepCode:
     """Return the step of a loop or branch over small values."""
-    (op,) = group.body
-    maker = KernelMaker(group, memory)
+    (op,) = run.main.body
+    maker = _RunMaker(run, memory)
     b = maker.b
     b.unrolled = _UNROLLED
-    scope = _Frame(maker, op)
+    scope = _Frame(maker)
     sequencer = _Outermost(maker)
-    grain = _grain(op)
+    grain = round_grain(op)
+    for group in run.before:
+        sequencer.group(group, schedules, scope)
     sequencer.structure(op, scope, (b.lo, b.hi) if grain else None)
-    for array in op.outs:
+    for group in run.after:
+        sequencer.group(group, schedules, scope)
+    for array in run.stores():
         if array.size == 1:
             maker.buffer(array).store(0, scope.value(array))
-    return maker.finish(op.params["length"] if grain else 1, grain, passes=[in_strips])
+    code = maker.finish(op.params["length"] if grain else 1, grain, passes=[in_strips])
+    code.beside = (*run.before, *run.after)
+    return code
 
 
-def _grain(op: Op) -> int:
-    """Return how many rounds a piece has: those of a loop that carries nothing are independent."""
-    lowering = op.eqn.primitive.lowering if op.eqn is not None else None
-    if not isinstance(lowering, Scan) or op.params["num_carry"] or op.params["length"] == 1:
-        return 0
-    width = lane_width(op)
-    if width:
-        return lane_grain(op.params["length"], width)
-    return max(1, _PIECE // body_work(op.bodies[0]))
+class _RunMaker(KernelMaker):
+    """A kernel of several groups."""
+
+    def __init__(self, run: Run, memory: Memory) -> None:
+        self.run = run
+        super().__init__(run.main, memory)
+
+    def arrays_read(self) -> list[Array]:
+        stored = {*self.run.stores()}
+        again = [r.array for group in self.run.groups for r in group.loads()]
+        return [*self.run.loads(), *(a for a in again if a in stored)]
+
+    def arrays_stored(self) -> list[Array]:
+        return self.run.stores()
 
 
 class _Frame(Scope):
@@ -53,16 +62,18 @@ class _Frame(Scope):
 
     b: KernelBuilder
 
-    def __init__(self, maker: KernelMaker, op: Op) -> None:
+    def __init__(self, maker: _RunMaker) -> None:
         super().__init__(maker.b, None)
         self.maker = maker
         # Read once, before all loops.
-        for read in op.reads:
-            if read.array.size == 1:
-                self.values[read.array] = maker.buffer(read.array).load(0)
+        for array in maker.run.loads():
+            if array.size == 1:
+                self.values[array] = maker.buffer(array).load(0)
 
     def given(self, array: Array) -> Place | None:
-        return self.maker.buffer(array) if array in self.maker.memory.slots else None
+        if array in self.maker.run.inside or array not in self.maker.memory.slots:
+            return None
+        return self.maker.buffer(array)
 
 
 class _Outermost(Sequencer):

@@ -11,14 +11,17 @@ import numpy as np
 from functrace.compiler.emit.llvm.simd import straight
 from functrace.compiler.ir.builder import KernelBuilder
 from functrace.compiler.plan import Body, Group, Op
+from functrace.compiler.sequential.polling import body_work
 from functrace.core.lowering import Branches, Elementwise, Scan, While
 
-__all__ = ["lane_grain", "lane_width"]
+__all__ = ["lane_width", "round_grain"]
 
 #: Two of the widest registers: while one waits for its results the other computes.
 _LANE_BYTES, _MOST_LANES = 128, 32
 #: Fewer rounds than this are run one after the other.
 _FEW = 4
+#: A piece of rounds for one thread is worth about this many scalar operations.
+_PIECE = 1 << 16
 #: How many times all lanes a thread takes at once, and into how many pieces it cuts at most.
 _LEAST_TURNS, _MOST_TURNS, _PIECES = 4, 32, 8
 
@@ -35,7 +38,20 @@ def lane_width(op: Op) -> int:
     return min(_LANE_BYTES // max(sizes), _MOST_LANES) if sizes else 0
 
 
-def lane_grain(n: int, width: int) -> int:
+def round_grain(op: Op) -> int:
+    """Return how many rounds a piece has: those of a loop that carries nothing are independent.
+
+    A loop whose rounds are not gives 0, and so does a branch.
+    """
+    if not isinstance(_lowering(op), Scan) or op.params["num_carry"] or op.params["length"] == 1:
+        return 0
+    width = lane_width(op)
+    if width:
+        return _lane_grain(op.params["length"], width)
+    return max(1, _PIECE // body_work(op.bodies[0]))
+
+
+def _lane_grain(n: int, width: int) -> int:
     """Return how many of ``n`` rounds are a piece for one thread."""
     turns = -(-n // (width * _PIECES))
     return width * min(max(turns, _LEAST_TURNS), _MOST_TURNS)

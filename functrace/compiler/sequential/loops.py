@@ -11,6 +11,7 @@ from functrace.compiler.ir.builder import ArrayRef, Index
 from functrace.compiler.ir.kernel import I32, I64, Value
 from functrace.compiler.plan import Array, Body, Group, Number, Op, Operand, Output, Read
 from functrace.compiler.planning.in_place import chain
+from functrace.compiler.planning.schedule import Schedule
 from functrace.compiler.sequential.fits import ARRAY_BYTES
 from functrace.compiler.sequential.groups import GroupMaker
 from functrace.compiler.sequential.lanes import lane_width
@@ -78,15 +79,16 @@ class Sequencer:
     def groups(self, body: Body, scope: Scope) -> None:
         """Emit the groups of a body."""
         for group in body.groups:
-            self.group(group, body, scope)
+            self.group(group, body.schedules, scope)
 
-    def group(self, group: Group, body: Body, scope: Scope) -> None:
+    def group(self, group: Group, schedules: dict[int, Schedule], scope: Scope) -> None:
+        """Emit one group."""
         if group.kind == "sequence":
             self.structure(group.body[0], scope)
             return
         maker = GroupMaker(self.b, self.sites, group, scope)
         if group.kind == "loop":
-            maker.emit(body.schedules[group.index])
+            maker.emit(schedules[group.index])
         elif group.kind == "update":
             maker.emit_update()
         else:
