@@ -49,6 +49,8 @@ _BLOCK = 1 << 16
 _PIECE, _FORK = 1 << 17, 3 << 17
 #: Likewise for threads that are awake: to join one costs less than a microsecond.
 _LIGHT_PIECE, _LIGHT_FORK = 1 << 15, 3 << 15
+#: Pieces are made so many times something; and long ones, so many points long.
+_SHARES, _LONG, _WHOLE = 4, 1 << 10, 64
 _HIDDEN = 4
 #: So many bytes that are turned take as long as one scalar operation.
 _TURNED_BYTES = 4
@@ -144,7 +146,7 @@ def schedule(group: Group, cost: int, tiny: bool = False) -> Schedule:
     grain = piece_of(extent, work)
     light = not grain and extent * work >= _LIGHT_FORK
     if light:
-        grain = max(1, _LIGHT_PIECE // work)
+        grain = _even(extent, max(1, _LIGHT_PIECE // work))
     return Schedule(style, loops, accesses, extent, grain, tiny, bundle=bool(bundle), light=light)
 
 
@@ -165,7 +167,18 @@ def piece_of(extent: int, work: int) -> int:
         work: about how many scalar operations one of it takes.
     """
     piece = max(1, _PIECE // max(1, work))
-    return piece if extent > piece and extent * work >= _FORK else 0
+    return _even(extent, piece) if extent > piece and extent * work >= _FORK else 0
+
+
+def _even(extent: int, piece: int) -> int:
+    """Return about a piece, such that two or four threads have equally much to do.
+
+    Long ones hold whole lines of memory: what begins within a line takes more time throughout.
+    """
+    pieces = -(-extent // piece)
+    pieces = -(-pieces // _SHARES) * _SHARES
+    piece = -(-extent // pieces)
+    return piece if piece < _LONG else -(-piece // _WHOLE) * _WHOLE
 
 
 def _touched(group: Group) -> Iterator[tuple[Key, Access]]:
