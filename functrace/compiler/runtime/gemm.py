@@ -1,6 +1,6 @@
 """Matrix products by kernels of our own, where those are faster than the library's.
 
-They win on CPUs with 512-bit vectors for products of up to 1,000**3: no call to prepare, little
+They win on CPUs with 512-bit vectors for products of up to 2,000**3: no call to prepare, little
 to pack, and all threads share one packed copy. Larger ones are the library's (`blas`).
 """
 
@@ -23,7 +23,9 @@ __all__ = ["OwnProduct", "own_product", "wide_vectors"]
 
 _LETTERS = {"float32": "s", "float64": "d"}
 #: Multiplications of one product. Below, the library is as fast, and its call compiles sooner.
-_LEAST, _MOST = 3 << 17, 1 << 30
+_LEAST, _MOST = 3 << 17, 1 << 33
+#: Of products of more than so many, longer sides than this leave too little in the caches.
+_MANY, _LONGEST = 1 << 30, 1 << 11
 #: Rows and columns that would leave most of a tile empty.
 _FEWEST_ROWS = 4
 #: k is cut into blocks of at most so many: a panel and the rows it meets stay in the caches.
@@ -195,7 +197,7 @@ def own_product(
     m, n, k = sizes
     if letter is None or batch < 1 or not _LEAST <= m * n * k <= _MOST or not wide_vectors():
         return None
-    if m < _FEWEST_ROWS or 2 * n <= LANES[letter]:
+    if m < _FEWEST_ROWS or 2 * n <= LANES[letter] or (m * n * k > _MANY and max(sizes) > _LONGEST):
         return None
     depth = _multiple(-(-k // -(-k // _DEPTH)), ROWS)
     first = second = None
