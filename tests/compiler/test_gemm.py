@@ -102,6 +102,31 @@ def test_packed_operands_are_in_the_plan() -> None:
     assert small.memory_analysis()["temp_size_in_bytes"] == 0
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_packed_in_rounds(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large second operand some lines and columns are packed at once: bits are the same."""
+    square = np.zeros((2000, 2000))
+    sizes = ft.jit(np.matmul).lower(square, square).compile().memory_analysis()
+    assert 1 << 20 < sizes["temp_size_in_bytes"] < 1 << 21
+    x, y = _normal(150, 450, kind=kind), _normal(450, 410, kind=kind)
+    forms = [
+        (lambda x, y: x @ y, x, y),
+        (lambda x, y: x.T @ y, x.T.copy(), y),
+        (lambda x, y: x @ y.T, x, y.T.copy()),
+        (lambda x, y: x.T @ y.T, x.T.copy(), y.T.copy()),
+    ]
+    whole = [ft.jit(lambda x, y, f=f: f(x, y))(a, b) for f, a, b in forms]
+    monkeypatch.setattr(gemm, "_ROUND_BYTES", 1 << 16)
+    monkeypatch.setattr(gemm, "_WIDE", 130)
+    ft.clear_caches()
+    for (f, a, b), wanted in zip(forms, whole):
+        own = gemm.own_product(
+            a.dtype, (150, 410, 450), 1, Operand(1, 450), Operand(2, 450, transposed=True)
+        )
+        assert own is not None and own.wide < 150
+        np.testing.assert_array_equal(ft.jit(lambda x, y, f=f: f(x, y))(a, b), wanted)
+
+
 def test_the_library_does_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = Operand(1, 64), Operand(2, 64)
 
@@ -117,7 +142,9 @@ def test_the_library_does_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not own("float64", 8, 8, 8)
     assert not own("float64", 32, 1024, 1024)
     assert not own("float64", 64, 64, 0)
-    assert not own("float64", 2048, 2048, 2048)
+    assert own("float64", 2048, 2048, 2048)
+    assert not own("float64", 2304, 2304, 2304)
+    assert not own("float64", 4096, 1024, 1024)
     x, y = _normal(84, 85), _normal(85, 86)
     monkeypatch.setattr(gemm, "wide_vectors", lambda: False)
     assert not own("float64", 80, 80, 80)

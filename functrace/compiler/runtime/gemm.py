@@ -36,8 +36,9 @@ _PACKED_BYTES, _PACKED_ROWS = 5 << 17, 128
 #: To share the packing of second operands of more bytes takes many rows to gain by it.
 _LARGE_BYTES, _LARGE_ROWS = 1 << 22, 512
 _TURNED_BYTES, _TURNED_COLUMNS = 1 << 17, 128
-#: What is packed takes no more memory than this: block after block of k, if all would take more.
-_ROUND_BYTES, _MOST_BYTES = 1 << 22, 1 << 24
+#: What is packed at once: block after block of k, if all takes more memory than this, and of each
+#: so many columns, if a block does; and the most of all.
+_ROUND_BYTES, _WIDE, _MOST_BYTES = 1 << 22, 512, 1 << 24
 #: Products from this many multiplications on are split into tasks of about a quarter of it.
 _SPLIT, _TASK, _MOST_TASKS = 1 << 23, 1 << 21, 16
 #: A thread packs at least so many elements at once.
@@ -94,6 +95,7 @@ class OwnProduct(NamedTuple):
         batch: how many.
         depth: the size of the blocks of k.
         span: how many lines of k are done before the next are packed; whole blocks.
+        wide: how many columns of the second operand are packed at once; whole panels.
         first, second: how the operands are packed, if they are.
     """
 
@@ -102,6 +104,7 @@ class OwnProduct(NamedTuple):
     batch: int
     depth: int
     span: int
+    wide: int
     first: Packing | None
     second: Packing | None
 
@@ -114,14 +117,25 @@ class OwnProduct(NamedTuple):
         self, a: Operand, b: Operand, c: Operand, spaces: Sequence[int], eqn: object
     ) -> list[Step]:
         """Return the steps; ``spaces`` are the slots of the temporaries."""
-        k = self.sizes[2]
+        _, n, k = self.sizes
         steps: list[Step] = []
         for start in range(0, k, self.span):
             lines = min(self.span, k - start)
             a_part = replace(a, offset=a.offset + start * (a.stride if a.transposed else 1))
-            b_part = replace(b, offset=b.offset + start * (1 if b.transposed else b.stride))
-            steps += self._round(a_part, b_part, c, spaces, (lines, start > 0), eqn)
+            down, along = (1, b.stride) if b.transposed else (b.stride, 1)
+            for column in range(0, n, self.wide):
+                b_part = replace(b, offset=b.offset + start * down + column * along)
+                c_part = replace(c, offset=c.offset + column)
+                part = self._part(min(self.wide, n - column), lines)
+                steps += part._round(a_part, b_part, c_part, spaces, (start > 0, column > 0), eqn)
         return steps
+
+    def _part(self, columns: int, lines: int) -> OwnProduct:
+        """Return the product of some columns by some lines of k."""
+        first = self.first and self.first._replace(lines=lines)
+        second = self.second and self.second._replace(extent=columns, lines=lines)
+        sizes = (self.sizes[0], columns, lines)
+        return self._replace(sizes=sizes, first=first, second=second)
 
     def _round(
         self,
@@ -129,24 +143,26 @@ class OwnProduct(NamedTuple):
         b: Operand,
         c: Operand,
         spaces: Sequence[int],
-        part: tuple[int, bool],
+        more: tuple[bool, bool],
         eqn: object,
     ) -> list[Step]:
-        """Return the steps for some ``lines`` of k, added to what is there from the second on."""
-        (m, n, _), (lines, add) = self.sizes, part
+        """Return the steps of a part.
+
+        It is added to what is there, and its first operand has been packed, where ``more`` says so.
+        """
+        (m, n, lines), (add, there) = self.sizes, more
         left, flags, packs = list(spaces), int(add), []
         strides = (1, a.stride) if a.transposed else (a.stride, 1)
         if self.first:
-            packing = self.first._replace(lines=lines)
-            packs.append(packing.step(a, left[0], eqn))
+            if not there:
+                packs.append(self.first.step(a, left[0], eqn))
             flags |= 4
             strides = (1, PANEL[self.letter])
-            a = Operand(left.pop(0), 1, batch_stride=packing.stride)
+            a = Operand(left.pop(0), 1, batch_stride=self.first.stride)
         if self.second:
-            packing = self.second._replace(lines=lines)
-            packs.append(packing.step(b, left[0], eqn))
+            packs.append(self.second.step(b, left[0], eqn))
             flags |= 2
-            b = Operand(left.pop(0), 1, batch_stride=packing.stride)
+            b = Operand(left.pop(0), 1, batch_stride=self.second.stride)
         rows, row_tasks, cols, col_tasks = self._tasks()
         record = (
             *(a.slot, a.offset, a.batch_stride, *strides),
@@ -208,10 +224,14 @@ def own_product(
         return None
     if b.transposed or (nbytes > _PACKED_BYTES and m >= _PACKED_ROWS):
         second = Packing(letter, batch if b.batch_stride else 1, k, n, depth, b.transposed)
-    product = OwnProduct(letter, sizes, batch, depth, k, first, second)
+    product = OwnProduct(letter, sizes, batch, depth, k, n, first, second)
     if sum(product.scratch) * dtype.itemsize > _ROUND_BYTES:
         first, second = (x and x._replace(lines=min(depth, k)) for x in (first, second))
         product = product._replace(span=depth, first=first, second=second)
+        if second and batch == 1 and sum(product.scratch) * dtype.itemsize > _ROUND_BYTES:
+            wide = _multiple(-(-n // -(-n // _WIDE)), PANEL[letter])
+            second = second._replace(extent=min(wide, n))
+            product = product._replace(wide=wide, second=second)
     return product if sum(product.scratch) * dtype.itemsize <= _MOST_BYTES else None
 
 
