@@ -65,12 +65,20 @@ CASES: dict[str, list[tuple[Program, str]]] = {
         (lambda x, y: add(np.int32(0), x), "i"),
         (lambda x, y: add(full((12,), 0, I32), x), "i"),
     ],
-    "add_neg": [(lambda x, y: add(x, neg(y)), "dfi"), (lambda x, y: add(neg(x), y), "dfi")],
+    "add_neg": [
+        (lambda x, y: add(x, neg(y)), "dfi"),
+        (lambda x, y: add(neg(x), y), "dfi"),
+        (lambda x, y: add(x, mul(neg(y), x)), "dfi"),
+        (lambda x, y: add(mul(x, neg(y)), y), "dfi"),
+    ],
     "sub_zero": [
         (lambda x, y: sub(x, np.float64(0.0)), "d"),
         (lambda x, y: sub(x, np.int32(0)), "i"),
     ],
-    "sub_neg": [(lambda x, y: sub(x, neg(y)), "dfi")],
+    "sub_neg": [
+        (lambda x, y: sub(x, neg(y)), "dfi"),
+        (lambda x, y: sub(x, mul(neg(x), y)), "dfi"),
+    ],
     "neg_neg": [(lambda x, y: neg(neg(x)), "dfi")],
     "mul_one": [
         (lambda x, y: mul(x, np.float64(1)), "d"),

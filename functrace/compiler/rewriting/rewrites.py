@@ -72,15 +72,31 @@ def add_zero(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
     return _same(y, x) if _exact_zero(x) else None
 
 
+def _negated(r: Rewriter, atom: Atom) -> Atom | None:
+    """What an atom is the negative of: of a product, if a factor is and nobody else reads it."""
+    eqn = r.made_by(atom, "neg")
+    if eqn is not None:
+        return eqn.invars[0]
+    eqn = r.made_by(atom, "mul")
+    if eqn is None or atom.aval.dtype.kind == "c" or not r.used_once(atom):
+        return None
+    x, y = eqn.invars
+    inner = r.made_by(x, "neg")
+    if inner is not None:
+        return r.apply("mul", inner.invars[0], y)
+    inner = r.made_by(y, "neg")
+    return None if inner is None else r.apply("mul", x, inner.invars[0])
+
+
 @rewrite("add")
 def add_neg(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
     """x + -y = x - y."""
     x, y = invars
-    eqn = r.made_by(y, "neg")
-    if eqn is not None:
-        return r.apply("sub", x, eqn.invars[0])
-    eqn = r.made_by(x, "neg")
-    return None if eqn is None else r.apply("sub", y, eqn.invars[0])
+    other = _negated(r, y)
+    if other is not None:
+        return r.apply("sub", x, other)
+    other = _negated(r, x)
+    return None if other is None else r.apply("sub", y, other)
 
 
 @rewrite("sub")
@@ -94,8 +110,8 @@ def sub_zero(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
 def sub_neg(r: Rewriter, invars: list[Atom], params: Params) -> Atom | None:
     """x - -y = x + y."""
     x, y = invars
-    eqn = r.made_by(y, "neg")
-    return None if eqn is None else r.apply("add", x, eqn.invars[0])
+    other = _negated(r, y)
+    return None if other is None else r.apply("add", x, other)
 
 
 @rewrite("neg")
