@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from loops import check
 
+import functrace as ft
 import functrace.numpy as fnp
 from functrace import lax
 
@@ -119,3 +120,24 @@ def test_loops_in_loops() -> None:
         return lax.scan(outer, 0.5, x)
 
     assert in_lanes(check(nested, RNG.random((5, 20))))
+
+
+def test_what_the_next_round_waits_for_comes_first() -> None:
+    """Divisions for a result stand behind those of the chain, also where others are read again."""
+
+    def gradient(x: Any) -> Any:
+        def step(s: Any, a: Any) -> Any:
+            y = a * s / (1.0 + s * s)
+            return y + 0.1, y / (2.0 + s)
+
+        return fnp.sum(lax.scan(step, 0.3, x)[1] ** 2)
+
+    check(ft.grad(gradient), RNG.random(25))
+    text = check(lambda x: lax.scan(_sides, x[0], x), RNG.random(25)).as_text("kernels")
+    body = text[text.index("for ") :]
+    assert body.index("select") < body.index("div")
+
+
+def _sides(s: Any, a: Any) -> Any:
+    side = fnp.stack([1.0 / (s + 2.0), a])
+    return fnp.where(a > 0.5, 0.5 * s, a), side

@@ -18,6 +18,7 @@ from functrace.compiler.ir.kernel import (
     Const,
     For,
     Load,
+    Local,
     Op,
     Region,
     Scalar,
@@ -34,7 +35,8 @@ __all__ = ["in_strips"]
 #: Bytes that a value of all rounds of a strip takes, and those of its vectors. While wider ones are
 #: under way, CPUs that have them run the operations of the chain on fewer units.
 _STRIP, _VECTOR = 64, 32
-#: What operations cost, in stores of a value for later.
+#: What operations cost, in scalar operations; a value kept for later and an element stored apart
+#: from others are as dear as a division.
 _CALL, _DIVISION = 20, 4
 
 
@@ -59,6 +61,8 @@ def in_strips(b: Builder, region: Region) -> None:
         for inner in regions_of(stmt):
             in_strips(b, inner)
         parts = _split(stmt) if isinstance(stmt, For) and _is_chain(stmt) else None
+        if parts is None and isinstance(stmt, For) and _is_chain(stmt):
+            _sink(stmt)
         found.append(stmt if parts is None else _strips(b, parts))
     region.stmts = found
 
@@ -89,12 +93,14 @@ def _split(loop: For) -> _Parts | None:
     made = {v.id for v in loop.params} | {v.id for s in chain for v in results_of(s)}
     read = [v for s in later for v in operands_of(s) if not isinstance(v, Const)]
     kept = {v.id: v for v in read if v.id in made and v.id not in again}
-    if sum(map(_cost, later)) < _DIVISION * len(kept) or not all(map(_is_plain, kept.values())):
+    apart = _Affine(loop).scattered([s for s in later if isinstance(s, Store)])
+    cheap = sum(map(_cost, later)) < _DIVISION * (len(kept) + apart)
+    if cheap or not all(map(_is_plain, kept.values())):
         return None
     return _Parts(loop, chain, [s for s in loop.body.stmts if s in later], [*kept.values()], again)
 
 
-def _is_plain(v: Scalar | Buffer) -> bool:
+def _is_plain(v: Scalar | Buffer | Local) -> bool:
     return v.dtype.kind in "fi" and v.dtype.itemsize >= 4
 
 
@@ -112,6 +118,14 @@ def _waiting(loop: For) -> list[Stmt]:
     return found
 
 
+def _sink(loop: For) -> None:
+    """Put what the next round doesn't wait for behind what it waits for."""
+    if any(map(_cost, loop.body.stmts)):
+        waiting = _waiting(loop)
+        behind = {*waiting}
+        loop.body.stmts = [s for s in loop.body.stmts if s not in behind] + waiting[::-1]
+
+
 def _of_input(stmt: Stmt) -> bool:
     """Whether a statement reads what isn't written while the kernel runs."""
     if not isinstance(stmt, Load) or not isinstance(stmt.memory, Buffer):
@@ -120,25 +134,26 @@ def _of_input(stmt: Stmt) -> bool:
 
 
 def _alone(loop: For) -> set[Stmt]:
-    """Return the stores of each round to a place of its own, in buffers of which nothing is read.
+    """Return the stores of each round to a place of its own, which nothing else in it touches.
 
-    The stores to a buffer step by the same number of elements, in which they all lie.
+    All accesses to their buffer step by the same number of elements, in which they all lie.
     """
-    moves, own = _Affine(loop), set(loop.body.stmts)
-    stores: dict[int, list[Store]] = {}
+    own = set(loop.body.stmts)
+    accesses: dict[int, list[Load | Store]] = {}
     refused: set[int] = set()
     for stmt in _all_statements(loop.body):
-        if isinstance(stmt, (Load, Store)) and isinstance(stmt.memory, Buffer):
-            if isinstance(stmt, Store) and stmt in own and _is_plain(stmt.memory):
-                stores.setdefault(stmt.memory.group, []).append(stmt)
-            else:
-                refused.add(stmt.memory.group)
-        elif not isinstance(stmt, (Op, Load, Store)) and not regions_of(stmt):
+        if isinstance(stmt, (Load, Store)):
+            if isinstance(stmt.memory, Buffer):
+                accesses.setdefault(stmt.memory.group, []).append(stmt)
+                refused.update([] if stmt in own else [stmt.memory.group])
+        elif not regions_of(stmt):
             refused.update(m.group for m in _other_buffers(stmt))
-    found: set[Stmt] = set()
-    for group, of_group in stores.items():
-        if group not in refused and moves.apart([s.index for s in of_group]):
-            found.update(of_group)
+    moves, found = _Affine(loop), set[Stmt]()
+    for group, of_group in accesses.items():
+        stores = [s for s in of_group if isinstance(s, Store) and _is_plain(s.memory)]
+        if stores and group not in refused:
+            alone = moves.alone([s.index for s in of_group])
+            found.update(s for s, is_alone in zip(of_group, alone) if is_alone and s in stores)
     return found
 
 
@@ -183,14 +198,18 @@ class _Affine:
             return x[0] * y[1] + x[1] * y[0], x[1] * y[1]
         return None
 
-    def apart(self, indices: Sequence[Scalar]) -> bool:
-        """Whether no two of these indices are ever equal, whatever the rounds."""
-        forms = [self.of(v) for v in indices]
-        steps = {form[0] if form is not None else 0 for form in forms}
-        if len(steps) != 1 or steps == {0}:
-            return False
-        (step,) = steps
-        return len({form[1] % step for form in forms if form is not None}) == len(forms)
+    def scattered(self, stores: Sequence[Store]) -> int:
+        """Return how many stores of one round after the other aren't to neighbouring places."""
+        return sum((self.of(s.index) or (0, 0))[0] != 1 for s in stores)
+
+    def alone(self, indices: Sequence[Scalar]) -> list[bool]:
+        """Whether each of these indices is never equal to another one of any round."""
+        forms = [self.of(v) or (0, 0) for v in indices]
+        step = forms[0][0]
+        if not step or any(form[0] != step for form in forms):
+            return [False] * len(forms)
+        places = [place % step for _, place in forms]
+        return [places.count(place) == 1 for place in places]
 
 
 def _reads(stmt: Stmt) -> set[int]:
