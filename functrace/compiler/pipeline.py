@@ -34,9 +34,9 @@ from functrace.compiler.planning.memory import check_memory, place_arrays
 from functrace.compiler.planning.schedule import Schedule, check_schedule
 from functrace.compiler.planning.views import resolve_views
 from functrace.compiler.rewriting.simplify import simplify
-from functrace.compiler.runtime.build import assembly
 from functrace.compiler.runtime.build import cache_info as kernel_counts
 from functrace.compiler.runtime.cache import CacheInfo
+from functrace.compiler.runtime.machine import assembly
 from functrace.compiler.runtime.program import ErrorMaker, Program, default_error
 from functrace.compiler.runtime.runner import PythonProgram, StepFunction, source_function
 from functrace.compiler.runtime.steps import InputSpec, KernelCode, OutputSpec, Step, numbered

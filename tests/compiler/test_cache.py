@@ -20,6 +20,7 @@ import functrace as ft
 from functrace.compiler.runtime import build as build_module
 from functrace.compiler.runtime.build import BuildError, build, cache_info, clear_caches
 from functrace.compiler.runtime.cache import DiskCache, MemoryCache, default_directory
+from functrace.compiler.runtime.machine import compile_module
 from functrace.config import config
 
 KEY = "0" * 64
@@ -438,7 +439,7 @@ def test_identical_kernels_are_compiled_once_in_a_program_and_across(directory: 
 def test_compiling_leaves_nothing_behind(directory: Path) -> None:
     def compile_some(first: int) -> None:
         for k in range(first, first + 40):
-            build_module._compile(unary(f"%y = fmul double %x, {k}.0"))
+            compile_module(unary(f"%y = fmul double %x, {k}.0"))
 
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")

@@ -17,6 +17,7 @@ from functrace.compiler.runtime import image as image_module
 from functrace.compiler.runtime.build import BuildError, build, clear_caches
 from functrace.compiler.runtime.elf import LinkError, link
 from functrace.compiler.runtime.image import PAGE, Image, MappedCode, supported
+from functrace.compiler.runtime.machine import compile_module
 from functrace.config import config
 
 needs_images = pytest.mark.skipif(not supported(), reason="x86-64 Linux only")
@@ -93,7 +94,7 @@ def test_a_missing_function_is_an_error(loader: str) -> None:
 
 @needs_images
 def test_an_image_survives_its_bytes() -> None:
-    image = link(build_module._compile(PARTS))
+    image = link(compile_module(PARTS))
     again = Image.from_bytes(image.to_bytes())
     assert again == image
     assert image.writable % PAGE == image.size % PAGE == 0
@@ -108,7 +109,7 @@ def test_dropped_code_is_unmapped() -> None:
             spans = [[int(x, 16) for x in line.split()[0].split("-")] for line in maps]
         return any(low <= address < high for low, high in spans)
 
-    image = link(build_module._compile(ADD_ONE))
+    image = link(compile_module(ADD_ONE))
     image.size += 1 << 24  # far from whatever else is mapped
     code = MappedCode(image, {})
     base = code.base
@@ -120,7 +121,7 @@ def test_dropped_code_is_unmapped() -> None:
 
 @needs_images
 def test_code_is_never_writable() -> None:
-    code = MappedCode(link(build_module._compile(PARTS)), {"cos": 1})
+    code = MappedCode(link(compile_module(PARTS)), {"cos": 1})
     with open("/proc/self/maps") as maps:
         lines = [line.split() for line in maps]
     for span, mode, *_ in lines:
@@ -135,7 +136,7 @@ def test_code_is_never_writable() -> None:
     [(0, b"\x7fBAD", "not a relocatable"), (18, struct.pack("<H", 183), "not a relocatable")],
 )
 def test_other_objects_are_refused(place: int, value: bytes, message: str) -> None:
-    data = bytearray(build_module._compile(ADD_ONE))
+    data = bytearray(compile_module(ADD_ONE))
     data[place : place + len(value)] = value
     with pytest.raises(LinkError, match=message):
         link(bytes(data))

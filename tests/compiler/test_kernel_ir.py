@@ -19,6 +19,7 @@ from functrace.compiler.ir.kernel_check import KernelError, check_kernel
 from functrace.compiler.ir.kernel_text import kernel_text
 from functrace.compiler.ir.lanes import lane_fold
 from functrace.compiler.runtime import build
+from functrace.compiler.runtime.machine import new_machine
 
 INTS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 FLOATS = ["float16", "float32", "float64"]
@@ -465,11 +466,11 @@ def test_many_buffers_still_vectorise() -> None:
             y.store(i, b.mul(values[k], values[(k + 1) % 12]))
 
     b.loop(b.lo, b.hi, body)
-    machine = build._machine()
+    host = new_machine()
     module = llvm.parse_assembly(llvm_printer.kernel_module(b.finish()))
     options = llvm.create_pipeline_tuning_options(3)
     options.loop_vectorization, options.slp_vectorization = True, False
-    passes = llvm.create_pass_builder(machine, options)
+    passes = llvm.create_pass_builder(host, options)
     passes.getModulePassManager().run(module, passes)
     text = str(module)
     assert " x double>" in text

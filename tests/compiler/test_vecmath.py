@@ -21,7 +21,7 @@ from functrace.compiler.emit.llvm import kernels as llvm_printer
 from functrace.compiler.ir.builder import KernelBuilder
 from functrace.compiler.ir.kernel import MATH_ARITY, Kernel
 from functrace.compiler.ir.vecmath import BOUNDS, RULES
-from functrace.compiler.runtime import build
+from functrace.compiler.runtime import build, machine
 from tests.compiler.test_kernel_ir import run
 
 INF, NAN = math.inf, math.nan
@@ -204,10 +204,11 @@ def test_a_cpu_without_fma_gives_the_same_bits(
     with np.errstate(over="ignore"):
         args = [[x.astype(dtype) for x in xs] for dtype in accuracy.DTYPES]
     here = [evaluate(name, *x) for x in args]
-    build._machine()  # kernels that come from the disk don't make LLVM's targets known
+    machine.initialize()  # kernels that come from the disk don't make LLVM's targets known
     target = llvm.Target.from_triple(llvm.get_process_triple())
     plain = target.create_target_machine("x86-64", opt=3, reloc="pic", codemodel="small")
-    monkeypatch.setattr(build, "_machine", lambda: plain)
+    monkeypatch.setattr(machine, "new_machine", lambda: plain)
+    monkeypatch.setattr(machine, "_idle", [])
     monkeypatch.setattr(cpu, "wide_vectors", lambda: False)
     with ft.config.override(cache_dir=str(tmp_path)):
         build.clear_caches()
@@ -258,7 +259,7 @@ def test_a_short_loop_gives_the_bits_of_a_long_one(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_loops_over_functions_vectorise(name: str, dtype: str) -> None:
     source = llvm_printer.kernel_module(kernel(name, dtype, MATH_ARITY[name]))
-    with build._optimised(source) as module:
+    with machine.optimised(source, machine.new_machine()) as module:
         text = str(module.get_function("kernel"))
     lanes = {"float64": "<8 x double>", "float32": "<16 x float>"}[dtype]
     assert f"fma.v{lanes[1:].partition(' ')[0]}" in text

@@ -110,8 +110,7 @@ class KernelMaker:
         self.memory = memory
         self.b = KernelBuilder("kernel")
         self.sites: list[Op] = []
-        self._values: dict[int, int] = {}
-        self._slot_words: list[int] = []
+        self._slots: dict[int, int] = {}
         self._buffers: dict[int, MemoryRef] = {}
         loads = {memory.slots[a] for a in self.arrays_read()}
         stores = {memory.slots[a] for a in self.arrays_stored()}
@@ -135,18 +134,13 @@ class KernelMaker:
         """Return the memory of a slot."""
         ref = self._buffers.get(slot)
         if ref is None:
-            self._values[self.b.record_length] = slot
-            self._slot_words.append(self.b.record_length)
+            self._slots[self.b.record_length] = slot
             ref = self._buffers[slot] = self.b.buffer(dtype, access)
         return ref
 
     def number(self, value: int) -> Value:
         """Return an integer of the record."""
-        self._values[self.b.record_length] = value
-        number = self.b.param()
-        if self.b.ranges is not None:
-            self.b.ranges.number(number, value)
-        return number
+        return self.b.number(value)
 
     def extent(self, n: int, most_static: int) -> Index:
         """Return an extent: known to the kernel when small, else from the record."""
@@ -190,9 +184,9 @@ class KernelMaker:
         """Return the finished step."""
         b = self.b
         kernel = b.finish(hoist_divisors, *passes)
-        values = {**b.param_values, **self._values}
+        values = {**b.param_values, **self._slots}
         record = tuple(values[i] for i in range(b.record_length))
-        slot_words = frozenset(self._slot_words)
+        slot_words = frozenset(self._slots)
         return StepCode(
             self.group, record, extent, grain, light, self.sites, slot_words, made=kernel
         )

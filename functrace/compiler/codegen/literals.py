@@ -67,7 +67,7 @@ def _is_power_of_two(number: Number) -> bool:
 
 
 def _read(maker: KernelMaker, number: Number) -> Value:
-    b, bits = maker.b, maker.number(bits_of(number))
+    b, bits = maker.b, maker.b.number(bits_of(number))
     if number.dtype.char == "d":
         return b.bitcast(bits, number.dtype)
     return b.bitcast(b.cast(bits, I32), number.dtype)

@@ -39,6 +39,8 @@ FEW = 1
 
 #: Into how many pieces the loops of a kernel are cut together; and operations in all of them.
 _MOST_PIECES, _MOST_WRITTEN = 25, 500
+#: Up to so many iterations a piece is not a loop worth SIMD code.
+_SHORT_PIECE = 8
 #: A smaller part of a space is a border.
 _BORDER = 1 / 16
 
@@ -63,7 +65,21 @@ class PointMaker(KernelMaker):
     def __init__(self, group: Group, plan: Schedule, memory: Memory) -> None:
         super().__init__(group, memory)
         self.look_around(plan)
+        if self.cuts:
+            # Cut in pieces it is made for these sizes anyway, and with sizes in it it compiles in
+            # a fraction of the time; the extent of the outermost loop is not among them.
+            super().__init__(group, memory)
+            self.b.written = True
+            self.look_around(plan)
         self.literals = literals(self, group)
+
+    def number(self, value: int) -> Value:
+        """Return an integer of the record, or a literal where sizes are written out."""
+        return self.b.param_int(value)
+
+    def extent(self, n: int, most_static: int) -> Index:
+        """Return an end of a loop: known to the kernel when small, else from the record."""
+        return n if n <= most_static else self.b.number(n)
 
     def look_around(self, plan: Schedule) -> None:
         """Find everything the group reads and writes."""
@@ -227,24 +243,30 @@ class PointMaker(KernelMaker):
     def pieces(self, loop: int) -> Iterator[tuple[Index, Index, tuple[int, int]]]:
         """Yield the pieces that a loop is cut into, and between which numbers these are."""
         lo, hi = self.outer_range() if loop == 0 else (0, self.trips(loop))
-        extent = self.plan.loops[loop].extent
-        places = [0, *self.cuts.get(loop, ()), extent]
+        cuts = self.cuts.get(loop, ())
+        places = [0, *cuts, self.plan.loops[loop].extent]
         for first, last in itertools.pairwise(places):
             start, stop = lo, hi
             if first > 0:
-                start = self.later(lo, first)
-            if last < extent:
-                stop = self.earlier(hi, last)
+                start = self.later(lo, self.cut(first, last - first))
+            if cuts and (last < places[-1] or hi is not self.b.hi):
+                stop = self.earlier(hi, self.cut(last, last - first))
             yield start, stop, (first, last)
 
-    def later(self, lo: Index, first: int) -> Index:
-        """Return where a piece from ``first`` on begins."""
-        cut = self.extent(first, 0)
+    def cut(self, n: int, length: int) -> Index:
+        """Return an end of a piece: of a long one it comes from the record.
+
+        Were it known, LLVM would carry elements from one iteration to the next instead of loading
+        them again, unroll what is left, and have no vectors for the last iterations.
+        """
+        return self.extent(n, n if length <= _SHORT_PIECE else 0)
+
+    def later(self, lo: Index, cut: Index) -> Index:
+        """Return where a piece from ``cut`` on begins."""
         return cut if isinstance(lo, int) else self.b.maximum(lo, cut)
 
-    def earlier(self, hi: Index, last: int) -> Index:
-        """Return where a piece up to ``last`` ends."""
-        cut = self.extent(last, 0)
+    def earlier(self, hi: Index, cut: Index) -> Index:
+        """Return where a piece up to ``cut`` ends."""
         return cut if hi is not self.b.hi else self.b.minimum(hi, cut)
 
     def find_cuts(self, ranges: Ranges) -> None:

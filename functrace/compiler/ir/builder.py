@@ -398,8 +398,8 @@ def _memory_dtype(dtype: Any) -> DType:
 class KernelBuilder(Builder):
     """A `Builder` with buffers, record entries and an outer range, which finishes a `Kernel`.
 
-    `param_values` maps record positions to the integers `param_int` was given; they are data of
-    the step, not of the kernel.
+    `param_values` maps record positions to the integers `number` was given; they are data of the
+    step, not of the kernel. ``written`` says that sizes are part of the kernel instead.
     """
 
     def __init__(self, name: str = "kernel") -> None:
@@ -409,6 +409,7 @@ class KernelBuilder(Builder):
         self.hi: Scalar = self._fresh(I64)
         self.shared = False
         self.param_values: dict[int, int] = {}
+        self.written = False
         self._record: list[Entry] = []
         self._buffers: list[Buffer] = []
 
@@ -445,14 +446,16 @@ class KernelBuilder(Builder):
         return value
 
     def param_int(self, value: int) -> Scalar:
+        """A record entry for a number known now, or a literal where sizes are literals."""
+        literal = self.written or self.unrolled
+        return self._const(int(value), I64) if literal else self.number(int(value))
+
+    def number(self, value: int) -> Scalar:
         """A record entry for a number known now which must not make the kernel special."""
-        if self.unrolled:
-            # All other sizes are literals too.
-            return self._const(int(value), I64)
-        self.param_values[len(self._record)] = int(value)
+        self.param_values[len(self._record)] = value
         number = self.param()
         if self.ranges is not None:
-            self.ranges.number(number, int(value))
+            self.ranges.number(number, value)
         return number
 
     def finish(self, *passes: Callable[[Builder, Region], None]) -> Kernel:

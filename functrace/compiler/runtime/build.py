@@ -20,10 +20,10 @@ import re
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,12 +36,20 @@ from functrace.compiler.runtime.cache import (
 )
 from functrace.compiler.runtime.elf import LinkError, link
 from functrace.compiler.runtime.image import Image, MappedCode, supported
+from functrace.compiler.runtime.machine import (
+    RECIPE,
+    BuildError,
+    compile_module,
+    in_parallel,
+    initialize,
+)
 
 __all__ = [
     "BuildError",
+    "Module",
     "NativeCode",
-    "assembly",
     "build",
+    "build_all",
     "cache_info",
     "clear_caches",
     "disk_cache",
@@ -51,8 +59,6 @@ __all__ = [
 
 Symbols = Mapping[str, int]
 
-#: Changed whenever the same text would be compiled into different code.
-_RECIPE = "3: O2, loop vectoriser, no SLP, pic, small"
 #: What no live program uses can be had from disk again, in a tenth of a millisecond.
 _MEMORY_LIMIT = 512
 
@@ -121,10 +127,6 @@ _EXTERNAL = re.compile(r"^@([\w.$]+) = external\b", re.MULTILINE)
 _INTRINSIC = re.compile(r"@llvm\.(\w+)\.(?:v\d+)?(f32|f64)\b")
 
 
-class BuildError(RuntimeError):
-    """A kernel's text is not one the compiler accepts; always a fault of functrace."""
-
-
 class NativeCode:
     """Loaded code: the addresses of its entry points, valid for as long as this object lives."""
 
@@ -142,13 +144,21 @@ class NativeCode:
         return address
 
 
+class Module(NamedTuple):
+    """A module of LLVM text to be built; see `build` for what it holds."""
+
+    text: str
+    entries: tuple[str, ...] = ("kernel",)
+    symbols: Callable[[], Symbols] | None = None
+
+
 class _Counters:
     def __init__(self) -> None:
         self.hits = self.disk_hits = self.compiled = 0
 
 
-# One lock for all of it: LLVM's binding serialises its calls anyway, and two threads that want
-# the same kernel should compile it once. It is held across fork, so no child inherits it locked.
+# One lock for all of it: two threads that want the same kernel should compile it once. It is held
+# across fork, so no child inherits it locked, nor LLVM in the middle of something.
 _lock = threading.RLock()
 _memory: MemoryCache[str, NativeCode] = MemoryCache(_MEMORY_LIMIT)
 #: Code that some program still holds is found again even after the bounded map let go of it.
@@ -184,26 +194,45 @@ def build(
     Raises:
         BuildError: the text does not parse or verify, or names a function it may not call.
     """
-    names = tuple(entries)
-    key = _key(text, names)
+    (code,) = build_all([Module(text, tuple(entries), symbols)], forever=forever)
+    return code
+
+
+def build_all(modules: Sequence[Module], *, forever: bool = False) -> list[NativeCode]:
+    """Return the loaded code of each module; those that are missing are compiled at once."""
     with _lock:
-        code = _memory.get(key) or _alive.get(key)
-        if code is not None:
-            _counters.hits += 1
-            return code
-        own = symbols() if symbols is not None else {}
-        kept = disk_cache().get(key)
-        if kept is not None:
-            _counters.disk_hits += 1
-        else:
-            _check_names(text, own)
-            kept = _linked(_compile(text))
-            _counters.compiled += 1
-            disk_cache().put(key, kept)
-        code = _load(key, kept, text, names, own, forever)
-        _memory.put(key, code)
-        _alive[key] = code
-        return code
+        keys = [_key(module.text, module.entries) for module in modules]
+        found: dict[str, NativeCode] = {}
+        missing: dict[str, Module] = {}
+        for key, module in zip(keys, modules):
+            code = _memory.get(key) or _alive.get(key)
+            if code is not None:
+                _counters.hits += 1
+                found[key] = code
+            elif key not in found:
+                missing[key] = module
+        for key, code in _made(missing, forever):
+            _memory.put(key, code)
+            _alive[key] = found[key] = code
+        return [found[key] for key in keys]
+
+
+def _made(missing: Mapping[str, Module], forever: bool) -> Iterator[tuple[str, NativeCode]]:
+    """Yield code that is not in memory: from disk, or compiled."""
+    disk = disk_cache()
+    symbols = {key: module.symbols() if module.symbols else {} for key, module in missing.items()}
+    found = {key: disk.get(key) for key in missing}
+    kept = {key: data for key, data in found.items() if data is not None}
+    new = [key for key in missing if key not in kept]
+    for key in new:
+        _check_names(missing[key].text, symbols[key])
+    for key, data in zip(new, in_parallel(_linked, [missing[key].text for key in new])):
+        kept[key] = data
+        disk.put(key, data)
+    _counters.compiled += len(new)
+    _counters.disk_hits += len(missing) - len(new)
+    for key, module in missing.items():
+        yield key, _load(key, kept[key], module, symbols[key], forever)
 
 
 def cache_info() -> CacheInfo:
@@ -294,7 +323,7 @@ def _fingerprint(images: bool) -> bytes:
             llvm.get_host_cpu_name(),
             llvm.get_host_cpu_features().flatten(),
         )
-    parts = (_RECIPE, "image" if images else "object", f"numpy {np.__version__}", *compiler)
+    parts = (RECIPE, "image" if images else "object", f"numpy {np.__version__}", *compiler)
     return "\0".join(parts).encode() + b"\0"
 
 
@@ -319,28 +348,11 @@ def _compiler_here() -> tuple[str, ...] | None:
 
 
 @lru_cache(maxsize=1)
-def _machine() -> Any:
-    """LLVM's description of this very CPU, as a target machine."""
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    target = llvm.Target.from_triple(llvm.get_process_triple())
-    return target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(),
-        features=llvm.get_host_cpu_features().flatten(),
-        opt=3,
-        reloc="pic",
-        codemodel="small",
-    )
-
-
-@lru_cache(maxsize=1)
 def _linker() -> Any:
     """The one LLJIT; never disposed of, since a thread may still run its code at exit."""
     import llvmlite.binding as llvm
 
-    _machine()
+    initialize()
     linker = llvm.create_lljit_compiler(suppress_errors=True)
     _keep_forever(linker)
     return linker
@@ -351,55 +363,9 @@ def _keep_forever(thing: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
-def assembly(text: str) -> str:
-    """Return the target's assembly for a module of LLVM text, as compiled for this CPU."""
-    with _optimised(text) as module:
-        return str(_machine().emit_assembly(module))
-
-
-def _compile(text: str) -> bytes:
-    with _optimised(text) as module:
-        return bytes(_machine().emit_object(module))
-
-
-@contextlib.contextmanager
-def _optimised(text: str) -> Iterator[Any]:
-    """Yield the module of a text, verified and optimised; nothing of it is left afterwards."""
-    import llvmlite.binding as llvm
-
-    # LLVM keeps types and constants for as long as their context: each kernel has its own.
-    with llvm.create_context() as context:
-        try:
-            module = llvm.parse_assembly(text, context)
-            module.verify()
-        except RuntimeError as error:
-            raise BuildError(f"LLVM rejects a kernel: {error}") from None
-        with module:
-            _optimise(module)
-            yield module
-
-
-def _optimise(module: Any) -> None:
-    import llvmlite.binding as llvm
-
-    machine = _machine()
-    module.triple = machine.triple
-    module.data_layout = str(machine.target_data)
-    # O3 adds loop unswitching: a reduction takes twice as long to compile and runs no faster.
-    options = llvm.create_pipeline_tuning_options(2)
-    options.loop_vectorization = True
-    # SLP takes hundreds of milliseconds on long straight-line bodies and gains nothing there.
-    options.slp_vectorization = False
-    with llvm.create_pass_builder(machine, options) as builder:
-        passes = builder.getModulePassManager()
-        passes.run(module, builder)
-        # llvmlite's close() does nothing for pass managers, which hold a quarter of a megabyte.
-        llvm.newpassmanagers.NewPassManager._dispose(passes)
-        passes.detach()
-
-
-def _linked(data: bytes) -> bytes:
-    """Return what is kept of an object: its image, or itself where there can't be one."""
+def _linked(text: str) -> bytes:
+    """Return what is kept of a module: its image, or its object where there can't be one."""
+    data = compile_module(text)
     if supported():
         with contextlib.suppress(LinkError):
             return link(data).to_bytes()
@@ -443,13 +409,12 @@ def _known(name: str) -> int | None:
     return process_symbol(name) if name in _ALLOWED or name in _RUNTIME else None
 
 
-def _load(
-    key: str, kept: bytes, text: str, entries: tuple[str, ...], own: Symbols, forever: bool
-) -> NativeCode:
+def _load(key: str, kept: bytes, module: Module, own: Symbols, forever: bool) -> NativeCode:
     if Image.is_one(kept):
-        addresses, library = _load_image(Image.from_bytes(kept), entries, own)
+        addresses, library = _load_image(Image.from_bytes(kept), module.entries, own)
     else:
-        addresses, library = _load_object(kept, entries, _imports(text, own))
+        imports = _imports(module.text, own)
+        addresses, library = _load_object(kept, module.entries, imports)
     if forever:
         _keep_forever(library)
     return NativeCode(key, addresses, library)

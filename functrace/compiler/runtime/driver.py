@@ -13,10 +13,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from functrace.compiler.runtime.build import BuildError, NativeCode, build, process_symbol
+from functrace.compiler.runtime.build import NativeCode, build, process_symbol
 from functrace.compiler.runtime.call_ir import CALL_SYMBOLS
 from functrace.compiler.runtime.driver_ir import PYTHON_SYMBOLS, RUN_SYMBOLS, driver_text
 from functrace.compiler.runtime.loop_ir import LOOP_ENTRIES
+from functrace.compiler.runtime.machine import BuildError, thread_limit
 from functrace.compiler.runtime.memory_ir import MEMORY_ENTRIES, MEMORY_SYMBOLS
 from functrace.compiler.runtime.mode_ir import MODE_ENTRIES
 from functrace.compiler.runtime.numpy_abi import layout_is_known, memory_handler, numpy_api
@@ -167,15 +168,6 @@ def portable_calls() -> Iterator[None]:
 def builtin_allowed() -> bool:
     """Whether a program built now gets a builtin."""
     return not _portable and driver().native
-
-
-def thread_limit() -> int:
-    """Return how many threads a program may use, the caller's included."""
-    if config.threads is not None:
-        return max(1, config.threads)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _symbols(with_call: bool) -> dict[str, int]:

@@ -6,9 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from functrace.compiler.runtime.build import NativeCode, build
+from functrace.compiler.runtime.build import Module, NativeCode, build_all
 from functrace.compiler.runtime.loop_ir import CopyWord, LoopWord, SwitchWord
-from functrace.compiler.runtime.steps import Copy, HostCall, KernelCode, Loop, Step, Switch
+from functrace.compiler.runtime.steps import (
+    Copy,
+    HostCall,
+    KernelCode,
+    Loop,
+    Step,
+    Switch,
+    all_steps,
+)
 
 __all__ = ["Placed", "Placer"]
 
@@ -51,6 +59,13 @@ class Placer:
         self._addresses = addresses
         self._codes: dict[KernelCode, NativeCode] = {}
 
+    def load(self, steps: Sequence[Step]) -> None:
+        """Load the code of steps that are to be placed: what is missing is compiled at once."""
+        kernels = [_code_of(step) for step in all_steps(steps)]
+        wanted = list(dict.fromkeys(k for k in kernels if isinstance(k, KernelCode)))
+        modules = [Module(k.text, (k.entry,), k.symbols) for k in wanted]
+        self._codes.update(zip(wanted, build_all(modules)))
+
     @property
     def codes(self) -> list[NativeCode]:
         """The code of all kernels."""
@@ -63,7 +78,7 @@ class Placer:
     def _place(self, step: Step) -> Placed:
         number = len(self.steps)
         self.steps.append(step)
-        kernel = step.kernel
+        kernel = _code_of(step)
         if isinstance(kernel, Loop):
             return self._place_loop(kernel, number)
         if isinstance(kernel, Switch):
@@ -78,13 +93,8 @@ class Placer:
         if isinstance(kernel, HostCall):
             self.hosts.append(kernel.run)
             return Placed(self._addresses["ft_host"], (id(self.hosts[-1]),), 1, 0, number)
-        code = self._load(KernelCode(kernel) if isinstance(kernel, str) else kernel)
+        code = self._codes[kernel]
         return Placed(code.address, step.record, step.extent, step.grain, number, light=step.light)
-
-    def _load(self, kernel: KernelCode) -> NativeCode:
-        if kernel not in self._codes:
-            self._codes[kernel] = build(kernel.text, (kernel.entry,), kernel.symbols)
-        return self._codes[kernel]
 
     def _place_loop(self, loop: Loop, number: int) -> Placed:
         words: dict[int, int] = {
@@ -121,6 +131,10 @@ class Placer:
         lists = {first + 2 * k: self.place(branch) for k, branch in enumerate(switch.branches)}
         record = _words(words, first + 2 * len(switch.branches))
         return Placed(self._addresses["ft_switch"], record, 1, 0, number, lists)
+
+
+def _code_of(step: Step) -> KernelCode | HostCall | Loop | Switch | Copy:
+    return KernelCode(step.kernel) if isinstance(step.kernel, str) else step.kernel
 
 
 def _words(values: Mapping[int, int], size: int) -> list[int]:

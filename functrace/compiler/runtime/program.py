@@ -124,6 +124,7 @@ class Program:
         self.constants = {k: _usable_constant(v) for k, v in (constants or {}).items()}
         self._driver = driver()
         placer = Placer(self._driver.step_functions)
+        placer.load(self.steps)
         placed = placer.place(self.steps)
         self._has_host = bool(placer.hosts)
         self._raiser = _Raiser(tuple(placer.steps), error)
