@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -148,6 +149,31 @@ def test_captured_arrays_are_checked_by_the_fast_call_too() -> None:
     weights[1] = 2.0
     with pytest.raises(ft.errors.CapturedArrayChangedError):
         f._fast[0]((X,), {})
+
+
+def test_arrays_that_only_the_trace_had_are_not_kept() -> None:
+    """The copy in the program is all there is; what somebody can still write to is compared."""
+    made, outside, base = [], [], np.ones(6)
+
+    def local(x: Any) -> Any:
+        here = np.full(3, 2.0)
+        made.append(weakref.ref(here))
+        return x * here
+
+    f = ft.jit(local)
+    for _ in range(3):
+        assert_array_equal(f(X), X * 2)
+    assert made[0]() is None
+
+    def given_away(x: Any) -> Any:
+        outside.append(np.full(3, 2.0))
+        return x * outside[-1]
+
+    for f, array in ((ft.jit(given_away), None), (ft.jit(lambda x: x * base[:3]), base)):
+        assert_array_equal(f(X), f(X))
+        (outside[0] if array is None else array)[0] = 5.0
+        with pytest.raises(ft.errors.CapturedArrayChangedError):
+            f(X)
 
 
 def test_only_the_last_signatures_are_tried() -> None:

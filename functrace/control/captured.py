@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,22 @@ class CapturedArrays:
     """The arrays a trace captured that may change, with what they held then.
 
     Arrays up to 64 KiB are compared in full; larger ones by a fingerprint of 1,024 elements
-    spread evenly, and of the first and last ones.
+    spread evenly, and of the first and last ones. One that the function made while it was traced
+    dies with it: nobody can change it any more.
     """
 
     def __init__(self, fun: Any, captured: Sequence[tuple[Any, Any]]) -> None:
         self.fun = fun
-        self.kept = [
-            (array, copy if array.nbytes <= FULL_COMPARISON else _fingerprint(copy))
+        self._kept = [
+            (_reference(array), copy if array.nbytes <= FULL_COMPARISON else _fingerprint(copy))
             for array, copy in captured
         ]
+
+    @property
+    def some(self) -> bool:
+        """Whether there are any that still may change."""
+        self._kept = [(array, held) for array, held in self._kept if array() is not None]
+        return bool(self._kept)
 
     def check(self) -> None:
         """Raise when one of the arrays has changed.
@@ -38,7 +46,10 @@ class CapturedArrays:
         Raises:
             CapturedArrayChangedError: naming the variable.
         """
-        for array, kept in self.kept:
+        for reference, kept in self._kept:
+            array = reference()
+            if array is None:
+                continue
             if isinstance(kept, bytes):
                 same = _fingerprint(array) == kept
             else:
@@ -54,6 +65,11 @@ class CapturedArrays:
                         "pass the array as an argument, or call .clear_cache() after the change.",
                     )
                 )
+
+
+def _reference(array: Any) -> Callable[[], Any]:
+    """Return what gives the array while somebody else has it; a view may change without itself."""
+    return weakref.ref(array) if array.base is None else lambda: array
 
 
 def _fingerprint(array: Any) -> bytes:

@@ -158,7 +158,7 @@ def make_fast_call(
         _read_argument(writer, f"kwargs[{key!r}]", kwargs[key], key in statics.argnames)
     if out is not None:
         _read_argument(writer, "kwargs['out']", out, False)
-    run = [f"{writer.keep(captured.check)}()"] if captured.kept else []
+    run = [f"{writer.keep(captured.check)}()"] if captured.some else []
     if out is not None:
         into = writer.keep(program.program.into)
         run += [
