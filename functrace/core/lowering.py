@@ -169,7 +169,7 @@ class RowRoutine:
     """NumPy's own loop, for each row of an array: it uses the CPU's widest vectors.
 
     Attributes:
-        name: ``sort``, ``argsort`` (not stable), ``argmax`` or ``argmin``.
+        name: ``sort``, ``argmax`` or ``argmin``.
         source, target: what is read and written; rows are sorted where they are, if it is one.
         rows: how many rows there are.
         length: how long they are.

@@ -24,7 +24,7 @@ from functrace.numpy.dispatching import (
 from functrace.numpy.searching import searchsorted
 from functrace.numpy.statistics import count_into
 from functrace.numpy.ufuncs import numpy_function_with
-from functrace.ops import cumulative, joining, sorting, structural
+from functrace.ops import argsorting, cumulative, joining, sorting, structural
 from functrace.ops.creation import convert_element_type
 from functrace.ops.promotion import promote_dtypes
 
@@ -139,7 +139,7 @@ def _unique_of_size(
     n = flat.shape[0]
     if not n:
         raise ValueError("unique(..., size=...) of an array without elements")
-    order = sorting.argsort(constant(flat), 0)
+    order = argsorting.argsort(constant(flat), 0)
     line = sorting.sort(flat, 0)
     steps = joining.slice_in_dim(line, 1, n) != joining.slice_in_dim(line, 0, n - 1)
     number = joining.concatenate([np.zeros(1, _INT64), convert_element_type(steps, _INT64)], 0)
@@ -152,7 +152,7 @@ def _unique_of_size(
     if fill_value is not None:
         elements = choose(there, elements, cast(fill_value, x.dtype))
     found: list[Any] = [order[index]]
-    back = sorting.argsort(order, 0)
+    back = argsorting.argsort(order, 0)
     found.append(structural.reshape(number[back], x.shape))
     found.append(count_into(size, number, np.ones(n, _INT64)))
     rest = [part for part, want in zip(found, wanted) if want]

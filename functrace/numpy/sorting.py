@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from functrace.numpy.dispatching import constant, normalize_axis, numpy_function, operand
-from functrace.ops import creation, sorting, structural
+from functrace.ops import argsorting, creation, sorting, structural
 
 __all__ = [
     "argpartition",
@@ -83,8 +83,7 @@ def argsort(
     _refuse_order(order)
     # NumPy takes a scalar for a vector here, though not in sort.
     x, axis = _along(a, None if axis in (0, -1) and not np.ndim(a) else axis)
-    places = creation.iota(_INT64, x.shape, axis)
-    return sorting.sort((constant(x), places), axis, num_keys=1)[1]
+    return argsorting.argsort(constant(x), axis)
 
 
 @numpy_function(np.lexsort)

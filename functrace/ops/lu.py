@@ -12,6 +12,7 @@ from functrace.core.aval import ShapedArray, shape_of
 from functrace.core.lowering import Call, Nest, Part, Place, Routines
 from functrace.core.trace import Primitive
 from functrace.errors import ShapeError, compose
+from functrace.ops.argsorting import argsort
 from functrace.ops.arithmetic import add
 from functrace.ops.broadcasting import broadcast_in_dim
 from functrace.ops.dimension_numbers import GatherScatterMode
@@ -32,7 +33,6 @@ from functrace.ops.matrices import (
 )
 from functrace.ops.nests import for_each
 from functrace.ops.small_matrices import SMALL, small_lu
-from functrace.ops.sorting import argsort
 from functrace.ops.triangular import triangular_solve
 
 __all__ = ["inverse_order", "lu", "lu_pivots_to_permutation", "lu_solve", "permute_rows"]

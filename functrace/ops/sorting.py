@@ -12,6 +12,7 @@ from functrace.core.aval import ShapedArray, shape_of
 from functrace.core.lowering import Nest, Place, Routines, RowRoutine
 from functrace.core.trace import Primitive
 from functrace.errors import ShapeError, compose
+from functrace.ops.argsorting import argsort
 from functrace.ops.creation import iota
 from functrace.ops.families import ANY, check_dtypes
 from functrace.ops.indexing import take_along_axis
@@ -31,7 +32,7 @@ from functrace.ops.sort_kernels import (
 )
 from functrace.ops.structural import lanes_first, move_axis
 
-__all__ = ["argsort", "sort", "top_k"]
+__all__ = ["sort", "top_k"]
 
 INT64 = np.dtype(np.int64)
 
@@ -74,13 +75,25 @@ def _sort_type(
 def _sort_jvp(
     primals: Sequence[Any], tangents: Sequence[Any], *, dimension: int, **params: Any
 ) -> Any:
-    # Sort a numbering along: it tells where each element came from, so where its tangent is.
-    places = iota(INT64, shape_of(primals[0]), dimension)
-    *outs, order = sort_p.bind(*primals, places, dimension=dimension, **params)
+    # Where each element came from is where its tangent is.
+    outs, order = _sort_with_order(primals, dimension, **params)
     moved = [
         None if t is None else take_along_axis(t, order, dimension, unique=True) for t in tangents
     ]
     return outs, moved
+
+
+def _sort_with_order(
+    xs: Sequence[Any], dimension: int, num_keys: int, is_stable: bool
+) -> tuple[list[Any], Any]:
+    """Return sorted arrays, and the order that sorts them."""
+    if num_keys == 1:
+        order = argsort(xs[0], dimension)
+        return [take_along_axis(x, order, dimension, unique=True) for x in xs], order
+    places = iota(INT64, shape_of(xs[0]), dimension)
+    params = {"dimension": dimension, "num_keys": num_keys, "is_stable": is_stable}
+    *outs, order = sort_p.bind(*xs, places, **params)
+    return outs, order
 
 
 @sort_p.def_batching
@@ -109,8 +122,6 @@ def _sort_plan(
         return [], [functools.partial(_sort_by_insertion, axis=dimension, num_keys=num_keys)]
     if len(avals_in) == 1:
         return _values_plan(x, dimension)
-    if num_keys == 1:
-        return _order_plan(x, dimension)
     rule = functools.partial(_sort_rows, axis=dimension, num_keys=num_keys)
     return [*(((n,), a.dtype) for a in avals_in), ((COUNTERS,), INT64)], [rule]
 
@@ -129,24 +140,6 @@ def _values_plan(x: ShapedArray, axis: int) -> Any:
         functools.partial(_axis_aside, axis=axis, where=2),
         RowRoutine("sort", aside, aside, x.size // n, n, inside),
         functools.partial(_axis_back, axis=axis, where=2),
-    ]
-
-
-def _order_plan(x: ShapedArray, axis: int) -> Any:
-    """Plan to sort several arrays by the first: find the order of its rows, then gather."""
-    n = x.shape[axis]
-    scratch = [(_moved(x, axis), INT64), ((n,), INT64)]
-    keys, where, stages = Place("in", 0), None, []
-    if axis != x.ndim - 1:
-        keys, where = Place("scratch", 2), 2
-        scratch.append((_moved(x, axis), x.dtype))
-        stages.append(functools.partial(_axis_aside, axis=axis, where=2))
-    order = functools.partial(_order_by_merging, where=where)
-    return scratch, [
-        *stages,
-        RowRoutine("argsort", keys, Place("scratch", 0), x.size // n, n, order),
-        functools.partial(_order_equals, where=where),
-        functools.partial(_in_order, axis=axis),
     ]
 
 
@@ -191,68 +184,6 @@ def _sort_by_insertion(
     for_each_row(b, ins[0].shape, axis, row)
 
 
-def _order_by_merging(b: Any, ins: Any, outs: Any, scratch: Any, *, where: int | None) -> None:
-    """Emit the stable order of each row."""
-    keys, order = ins[0] if where is None else scratch[where], scratch[0]
-
-    def row(index: tuple[Any, ...]) -> None:
-        def comes_first(xs: Values, ys: Values) -> Any:
-            return precedes(b, keys.load((*index, xs[0])), keys.load((*index, ys[0])))
-
-        here, aside = rows_of([order], lambda i: (*index, i)), rows_of([scratch[1]], lambda i: (i,))
-        b.loop(0, order.shape[-1], lambda i: order.store((*index, i), i))
-        merge_sort(b, order.shape[-1], here, aside, comes_first)
-
-    for_each(b, order.shape[:-1], row)
-
-
-def _order_equals(b: Any, ins: Any, outs: Any, scratch: Any, *, where: int | None) -> None:
-    """Emit what makes an order stable: the places of equal keys, from first to last."""
-    keys, order = ins[0] if where is None else scratch[where], scratch[0]
-    n = order.shape[-1]
-
-    def row(index: tuple[Any, ...]) -> None:
-        def key(i: Any) -> Any:
-            return keys.load((*index, order.load((*index, b.minimum(i, b.sub(n, 1))))))
-
-        def equals(first: Any) -> list[Any]:
-            smallest = key(first)
-            (end,) = b.while_(
-                lambda j: b.and_(b.lt(j, n), b.not_(precedes(b, smallest, key(j)))),
-                lambda j: [b.add(j, 1)],
-                [b.add(first, 1)],
-            )
-
-            def places() -> list[Any]:
-                here = rows_of([order], lambda i: (*index, b.add(first, i)))
-                aside = rows_of([scratch[1]], lambda i: (i,))
-                merge_sort(b, b.sub(end, first), here, aside, lambda xs, ys: b.lt(xs[0], ys[0]))
-                return []
-
-            b.cond(b.gt(b.sub(end, first), 1), places, list)
-            return [end]
-
-        b.while_(lambda i: b.lt(i, n), equals, [b.const(0, INT64)])
-
-    for_each(b, order.shape[:-1], row)
-
-
-def _in_order(b: Any, ins: Any, outs: Any, scratch: Any, *, axis: int) -> None:
-    """Emit the results: the operands' elements in the order found."""
-    order, shape = scratch[0], ins[0].shape
-    others = [n for d, n in enumerate(shape) if d != axis]
-
-    def row(index: tuple[Any, ...]) -> None:
-        def one(i: Any) -> None:
-            source = (*index[:axis], order.load((*index, i)), *index[axis:])
-            for x, out in zip(ins, outs):
-                out.store((*index[:axis], i, *index[axis:]), x.load(source))
-
-        b.loop(0, shape[axis], one)
-
-    for_each(b, others, row)
-
-
 def _sort_rows(
     b: Any, ins: Any, outs: Any, scratch: Any, *, axis: int, num_keys: int, where: int | None = None
 ) -> None:
@@ -292,14 +223,12 @@ def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: in
     """Sort along one axis; several arrays together, by the first ``num_keys`` of them."""
     xs = tuple(operand) if isinstance(operand, (tuple, list)) else (operand,)
     dimension %= max(len(shape_of(xs[0])), 1)
-    outs = sort_p.bind(*xs, dimension=dimension, num_keys=num_keys, is_stable=bool(is_stable))
+    alike = shape_of(xs[0]) and len({shape_of(x) for x in xs}) == 1
+    if num_keys == 1 and len(xs) > 1 and alike:
+        outs, _ = _sort_with_order(xs, dimension, num_keys, is_stable)
+    else:
+        outs = sort_p.bind(*xs, dimension=dimension, num_keys=num_keys, is_stable=bool(is_stable))
     return tuple(outs) if isinstance(operand, (tuple, list)) else outs[0]
-
-
-def argsort(x: Any, dimension: int) -> Any:
-    """Return the order that sorts ``x`` along one axis, stably, as int64."""
-    places = iota(INT64, shape_of(x), dimension)
-    return sort_p.bind(x, places, dimension=dimension, num_keys=1, is_stable=True)[1]
 
 
 # --- top_k -------------------------------------------------------------------------------------

@@ -48,6 +48,38 @@ def test_derivatives_and_lanes() -> None:
     check_vmap(lambda x: s.argsort(x, axis=-1), x)
 
 
+def rows_of_every_kind(n: int, dtype: str) -> list[np.ndarray]:
+    """Numbers far apart, alike in all but their last bits (many, or a few each), equal, NaN."""
+    rng = np.random.default_rng(n)
+    spread = rng.standard_normal(n) * 100
+    if np.dtype(dtype).kind in "iu":
+        top = 2 ** (8 * np.dtype(dtype).itemsize - 1) - 1
+        outlier = np.where(np.arange(n) == n // 2, top, rng.integers(0, 5, n))
+        return [rng.integers(0, top, n).astype(dtype), outlier.astype(dtype)]
+    last = np.finfo(dtype).eps
+    near = 1 + rng.integers(0, 1 << 9, n) * last
+    outlier = np.where(np.arange(n) == n // 2, np.finfo(dtype).min, near)
+    groups = rng.integers(0, 1 + n // 50, n) + rng.integers(0, 1 << 9, n) * last
+    signs = rng.choice([0.0, -0.0, np.nan, -np.nan, np.inf, -np.inf, 1.0], n)
+    return [x.astype(dtype) for x in (spread, np.full(n, 3.0), outlier, groups, -groups, signs)]
+
+
+@pytest.mark.parametrize("n", [2, 39, 40, 1000, 20_000])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "uint32", "int16"])
+def test_orders_are_stable(n: int, dtype: str) -> None:
+    order = functrace.jit(s.argsort)
+    for x in rows_of_every_kind(n, dtype):
+        assert_same(order(x), np.argsort(x, kind="stable"))
+
+
+def test_orders_of_many_rows() -> None:
+    x = np.random.default_rng(0).integers(0, 9, (7, 11, 300)).astype(np.float64)
+    want = np.argsort(x, kind="stable"), np.argsort(x, 1, kind="stable")
+    for threads in (1, 2, 3, 8):
+        got = functrace.jit(lambda x: (s.argsort(x), s.argsort(x, axis=1)), threads=threads)(x)
+        assert_same(got, want)
+
+
 def test_partition() -> None:
     x = make((7,))
     out = staged(lambda x: s.partition(x, 3), x)

@@ -203,6 +203,17 @@ def _sorted(*xs: Any, dimension: int, num_keys: int, is_stable: bool) -> list[An
     return [np.moveaxis(out, -1, dimension) for out in outs]
 
 
+@samples("argsort", dtypes="biufch", reference=lambda x: np.argsort(x, -1, kind="stable"))
+def _argsort(rng: np.random.Generator, dtype: DType) -> Samples:
+    for shape in ((5,), (2, 4), (0,), (3, 0), (1,), (70,), (3, 2, 45)):
+        yield Sample((_distinct(rng, dtype, shape),), {})
+    yield Sample((normal(rng, np.dtype(np.int8), (90,)).astype(dtype),), {})
+    if dtype.kind in "fc":
+        x = np.array([3, np.nan, -np.inf, 0.0, -0.0, 1, np.nan, np.inf, -0.0, 0.0])
+        for row in (x, np.tile(x, 9)):
+            yield Sample((row.astype(dtype),), {})
+
+
 @samples("sort", dtypes="biufch", reference=_sorted)
 def _sort(rng: np.random.Generator, dtype: DType) -> Samples:
     params = {"dimension": 0, "num_keys": 1, "is_stable": True}
