@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functrace.compiler.codegen.kernels import KernelMaker, StepCode
+from functrace.compiler.codegen.literals import literals
 from functrace.compiler.ir.builder import Index, KernelBuilder
 from functrace.compiler.ir.strips import in_strips
 from functrace.compiler.plan import Array, Memory
@@ -29,10 +30,10 @@ def sequential_kernel(run: Run, schedules: dict[int, Schedule], memory: Memory) 
     sequencer = _Outermost(maker)
     grain = round_grain(op)
     for group in run.before:
-        sequencer.group(group, schedules, scope)
+        sequencer.group(group, schedules, scope, literals(maker, group))
     sequencer.structure(op, scope, (b.lo, b.hi) if grain else None)
     for group in run.after:
-        sequencer.group(group, schedules, scope)
+        sequencer.group(group, schedules, scope, literals(maker, group))
     for array in run.stores():
         if array.size == 1:
             maker.buffer(array).store(0, scope.value(array))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from functrace.compiler.ir.builder import ArrayRef, Index
@@ -81,12 +82,19 @@ class Sequencer:
         for group in body.groups:
             self.group(group, body.schedules, scope)
 
-    def group(self, group: Group, schedules: dict[int, Schedule], scope: Scope) -> None:
-        """Emit one group."""
+    def group(
+        self,
+        group: Group,
+        schedules: dict[int, Schedule],
+        scope: Scope,
+        literals: Mapping[Number, Value] = MappingProxyType({}),
+    ) -> None:
+        """Emit one group, in which some constants are these values."""
         if group.kind == "sequence":
             self.structure(group.body[0], scope)
             return
         maker = GroupMaker(self.b, self.sites, group, scope)
+        maker.literals = literals
         if group.kind == "loop":
             maker.emit(schedules[group.index])
         elif group.kind == "update":
