@@ -188,7 +188,7 @@ class Printer:
         mask = self.temp()
         self.emit(f"{mask}.few = icmp slt i64 {count}, {lanes}")
         self.emit(f"{mask}.count = select i1 {mask}.few, i64 {count}, i64 {lanes}")
-        if cpu.wide_vectors():
+        if lanes < 64 and cpu.wide_vectors():
             # Masks are numbers there, made without a vector instruction.
             self.emit(f"{mask}.idle = shl nsw i64 -1, {mask}.count")
             self.emit(f"{mask}.wide = xor i64 {mask}.idle, -1")
