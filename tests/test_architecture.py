@@ -36,9 +36,9 @@ OPS_ORDER = [
     "structural", "joining", "transcendental", "special", "reductions", "gather_numpy",
     "indexing", "scatter", "dynamic", "cumulative", "sort_kernels", "radix_order",
     "argsorting", "sorting", "contraction",
-    "matrices", "small_matrices", "triangular", "cholesky", "lu", "solve", "qr", "small_eigen",
-    "eigen", "svd", "window_sizes", "direct_conv", "conv_products", "convolution", "windows",
-    "dispatch", "promotion", "operators",
+    "matrices", "small_matrices", "triangular", "cholesky", "lu", "solve", "qr", "small_steps",
+    "small_eigen", "eigen", "small_svd", "svd", "window_sizes", "direct_conv", "conv_products",
+    "convolution", "windows", "dispatch", "promotion", "operators",
 ]  # fmt: skip
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

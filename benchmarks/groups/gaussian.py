@@ -35,6 +35,10 @@ def batch_system(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
     return (*batch(rng, n), rng.standard_normal((n, 4, 1)))
 
 
+def batch_square(rng: np.random.Generator, n: int, rows: int) -> tuple[Any, ...]:
+    return (rng.standard_normal((n, rows, rows)),)
+
+
 def batch_symmetric(rng: np.random.Generator, n: int, rows: int) -> tuple[Any, ...]:
     a = rng.standard_normal((n, rows, rows))
     return (a + np.swapaxes(a, 1, 2),)
@@ -62,6 +66,12 @@ def eigh(lib: Any, a: Any) -> Any:
     """Eigenvalues, and vectors without signs: in float32 libraries differ in those."""
     values, vectors = lib.xp.linalg.eigh(a)
     return values, lib.xp.abs(vectors)
+
+
+def svd(lib: Any, a: Any) -> Any:
+    """Singular values, and vectors without signs."""
+    left, values, right = lib.xp.linalg.svd(a)
+    return lib.xp.abs(left), values, lib.xp.abs(right)
 
 
 def cholesky_loss(lib: Any, a: Any) -> Any:
@@ -96,12 +106,13 @@ CASES = [
     Case("batch of solve 4x4", batch_system, value(solve), (1000,), tolerance=TOLERANCE),
     *(
         Case(
-            f"batch of eigh {rows}x{rows}",
-            functools.partial(batch_symmetric, rows=rows),
-            value(eigh),
+            f"batch of {name} {rows}x{rows}",
+            functools.partial(data, rows=rows),
+            value(function),
             (1000,),
             tolerance=TOLERANCE,
         )
+        for name, data, function in (("eigh", batch_symmetric, eigh), ("svd", batch_square, svd))
         for rows in (3, 4)
     ),
     Case(

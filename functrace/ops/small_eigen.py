@@ -10,25 +10,30 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from functrace.ops.nests import for_each
 from functrace.ops.small_matrices import Stage, householder, reflect
+from functrace.ops.small_steps import (
+    DOUBLE,
+    EPS,
+    INT64,
+    LEAST,
+    MOST_STEPS,
+    Matrix,
+    Steps,
+    ascending,
+    safe_scale,
+    side_by_side,
+)
 
 __all__ = ["small_eigh"]
 
-#: LAPACK gives up after so many steps a row.
-_MOST_STEPS = 30
-#: LAPACK's relative precision, and the least number whose inverse is one.
-_EPS, _LEAST = 2.0**-53, 2.0**-1022
 #: How many matrices of a batch are factorised side by side.
 _LANES = 16
-DOUBLE, INT64 = np.dtype(np.float64), np.dtype(np.int64)
-
-Matrix = list[list[Any]]
 
 
 def small_eigh(n: int, lower: bool, vectors: bool) -> Stage:
@@ -40,7 +45,7 @@ def small_eigh(n: int, lower: bool, vectors: bool) -> Stage:
             _copy(b, x, outs)
             return
         eigen = _Eigen(b, n, vectors)
-        _side_by_side(b, x, lambda batch: _decompose(eigen, x, outs, batch, lower))
+        side_by_side(b, x, _LANES, lambda batch: _decompose(eigen, x, outs, batch, lower))
         mark = b.const(np.inf, values.dtype)
 
         def check(batch: tuple[Any, ...]) -> None:
@@ -62,27 +67,6 @@ def _copy(b: Any, x: Any, outs: Any) -> None:
     for_each(b, x.shape[:-2], one)
 
 
-def _side_by_side(b: Any, x: Any, body: Callable[[tuple[Any, ...]], None]) -> None:
-    """Emit ``body(batch)`` for each matrix; those along the last axis of a batch as lanes."""
-    *outer, last = x.shape[:-2] or [None]
-    if last is None:
-        body(())
-        return
-    for_each(b, outer, lambda batch: b.lanes(0, last, _LANES, lambda i: body((*batch, i))))
-
-
-def _safe_scale(b: Any, largest: Any) -> tuple[Any, Any]:
-    """Return a power of two that makes float64 numbers safe to square, and its inverse."""
-    small = b.lt(largest, b.const(2.0**-400, DOUBLE))
-    large = b.gt(largest, b.const(2.0**400, DOUBLE))
-
-    def pick(power: int) -> Any:
-        rest = b.select(large, b.const(2.0**-power, DOUBLE), b.const(1, DOUBLE))
-        return b.select(small, b.const(2.0**power, DOUBLE), rest)
-
-    return pick(600), pick(-600)
-
-
 def _decompose(eigen: _Eigen, x: Any, outs: Any, batch: tuple[Any, ...], lower: bool) -> None:
     """Emit one matrix: read, scale, decompose, sort, write."""
     b, n = eigen.b, eigen.n
@@ -95,13 +79,13 @@ def _decompose(eigen: _Eigen, x: Any, outs: Any, batch: tuple[Any, ...], lower: 
     largest = functools.reduce(b.maximum, (b.abs(v) for row in a for v in row))
     infinity, nan, zero = (b.const(v, DOUBLE) for v in (np.inf, np.nan, 0.0))
     finite = b.lt(largest, infinity)
-    scale, back = _safe_scale(b, largest)
+    scale, back = safe_scale(b, largest)
     a = [[b.select(finite, b.mul(v, scale), zero) for v in row] for row in a]
     d, e, z = eigen.tridiagonal(a)
     if not lower:
         d, e, z = d[::-1], e[::-1], [row[::-1] for row in reversed(z)]
     d, z, found = eigen.iterate(d, e, z)
-    _ascending(b, d, z)
+    ascending(b, d, z)
     # As in LAPACK, what isn't finite leads nowhere in more than two rows.
     found = b.and_(found, finite) if n > 2 else found
     values = [b.select(finite, b.mul(v, back), nan) for v in d]
@@ -113,14 +97,12 @@ def _decompose(eigen: _Eigen, x: Any, outs: Any, batch: tuple[Any, ...], lower: 
             outs[1].store((*batch, i, j), b.cast(b.select(finite, value, nan), x.dtype))
 
 
-class _Eigen:
+class _Eigen(Steps):
     """The steps, for matrices of one size; without ``vectors`` z has no rows."""
 
     def __init__(self, b: Any, n: int, vectors: bool) -> None:
-        self.b, self.n, self.vectors = b, n, vectors
-
-    def real(self, value: float) -> Any:
-        return self.b.const(value, DOUBLE)
+        super().__init__(b, n)
+        self.vectors = vectors
 
     # ---- three diagonals ------------------------------------------------------------------------
 
@@ -166,10 +148,10 @@ class _Eigen:
         turn = self._ends_smaller(d, e)
         d, e, z = self._turned(turn, d, e, z)
         if n > 2:
-            limit, one = b.const(_MOST_STEPS * n, INT64), b.const(1, INT64)
+            limit, one = b.const(MOST_STEPS * n, INT64), b.const(1, INT64)
 
             def going(steps: Any, *values: Any) -> Any:
-                return b.and_(self._unfinished(values[n : 2 * n - 1]), b.lt(steps, limit))
+                return b.and_(self.unfinished(values[n : 2 * n - 1]), b.lt(steps, limit))
 
             def step(steps: Any, *values: Any) -> list[Any]:
                 d, e, z = self._sweep(*self._parts(values))
@@ -177,7 +159,7 @@ class _Eigen:
 
             start = [b.const(0, INT64), *d, *e, *itertools.chain(*z)]
             d, e, z = self._turned(turn, *self._parts(b.while_(going, step, start)[1:]))
-        found = b.not_(self._unfinished(e))
+        found = b.not_(self.unfinished(e))
         for k in range(0, n - 1, 2):
             d, z = self._pair(d, e, z, k)
         return d, z, found
@@ -191,24 +173,15 @@ class _Eigen:
         """Return ``e`` with zeros where the matrix falls apart from the beginning."""
         b = self.b
         roots = [b.sqrt(b.abs(x)) for x in d]
-        limits = [b.mul(b.mul(x, y), self.real(_EPS)) for x, y in itertools.pairwise(roots)]
+        limits = [b.mul(b.mul(x, y), self.real(EPS)) for x, y in itertools.pairwise(roots)]
         return [b.select(b.le(b.abs(x), y), self.real(0), x) for x, y in zip(e, limits)]
 
     def _without_small(self, d: list[Any], e: list[Any]) -> list[Any]:
         """Return ``e`` with zeros where the matrix has fallen apart."""
-        b, factor = self.b, self.real(_EPS**2)
+        b, factor = self.b, self.real(EPS**2)
         limits = [b.mul(b.mul(factor, b.abs(x)), b.abs(y)) for x, y in itertools.pairwise(d)]
-        limits = [b.add(x, self.real(_LEAST)) for x in limits]
+        limits = [b.add(x, self.real(LEAST)) for x in limits]
         return [b.select(b.le(b.mul(x, x), y), self.real(0), x) for x, y in zip(e, limits)]
-
-    def _some(self, x: Any) -> Any:
-        return self.b.ne(x, self.real(0))
-
-    def _unfinished(self, e: Sequence[Any]) -> Any:
-        """Whether there is a block of three rows or more: two of ``e`` beside each other."""
-        b, some = self.b, [self._some(x) for x in e]
-        both = [b.and_(x, y) for x, y in itertools.pairwise(some)]
-        return functools.reduce(b.or_, both, b.const(False, np.bool_))
 
     def _ends_smaller(self, d: list[Any], e: list[Any]) -> Any:
         """Whether the block of three rows or more, if there is one, ends with the smaller element.
@@ -218,7 +191,7 @@ class _Eigen:
         b = self.b
         first = last = b.abs(d[0])
         if self.n > 2:
-            first, last = self._at_ends(e, d)
+            first, last = self.at_ends(e, d)
         return b.lt(b.abs(last), b.abs(first))
 
     def _turned(self, turn: Any, d: list[Any], e: list[Any], z: Matrix) -> Any:
@@ -229,35 +202,27 @@ class _Eigen:
 
         return (d, e, z) if self.n < 3 else (other(d), other(e), [other(row) for row in z])
 
-    def _at_ends(self, e: list[Any], values: Sequence[Any]) -> tuple[Any, Any]:
-        """Return what belongs to the first and to the last row of the block of three or more."""
-        if self.n == 3:
-            return values[0], values[2]
-        b = self.b
-        first = b.select(self._some(e[0]), values[0], values[1])
-        return first, b.select(self._some(e[2]), values[3], values[2])
-
     def _sweep(self, d: list[Any], e: list[Any], z: Matrix) -> tuple[list[Any], list[Any], Matrix]:
         """Make an implicit QL step in the block of three rows or more."""
         b, n, one, zero = self.b, self.n, self.real(1), self.real(0)
         # Of four rows the block may lack the first or the last one.
-        inside = [self._some(x) if n > 3 and k != 1 else None for k, x in enumerate(e)]
+        inside = [self.some(x) if n > 3 and k != 1 else None for k, x in enumerate(e)]
         d, e, z = list(d), list(e), [list(row) for row in z]
         g = self._shifted(d, e)
         c, s, p = one, one, zero
         for k in reversed(range(n - 1)):
             here, f, h = inside[k], b.mul(s, e[k]), b.mul(c, e[k])
-            c1, s1, r = self._rotation(g, f)
+            c1, s1, r = self.rotation(g, f)
             if k + 2 < n:
-                e[k + 1] = self._where(inside[k + 1], r, e[k + 1])
+                e[k + 1] = self.where(inside[k + 1], r, e[k + 1])
             lower = b.sub(d[k + 1], p)
             r = b.add(b.mul(b.sub(d[k], lower), s1), b.mul(b.add(c1, c1), h))
             p1 = b.mul(s1, r)
-            d[k + 1] = self._where(here, b.add(lower, p1), d[k + 1])
-            g = self._where(here, b.sub(b.mul(c1, r), h), g)
-            c, s, p = (self._where(here, *pair) for pair in ((c1, c), (s1, s), (p1, p)))
-            cosine, sine = self._where(here, c1, one), self._where(here, s1, zero)
-            self._rotate(z, k, cosine, sine)
+            d[k + 1] = self.where(here, b.add(lower, p1), d[k + 1])
+            g = self.where(here, b.sub(b.mul(c1, r), h), g)
+            c, s, p = (self.where(here, *pair) for pair in ((c1, c), (s1, s), (p1, p)))
+            cosine, sine = self.where(here, c1, one), self.where(here, s1, zero)
+            self.rotate(z, k, cosine, sine)
         if n == 3:
             return [b.sub(d[0], p), *d[1:]], [g, *e[1:]], z
         for k, here in enumerate((inside[0], b.not_(inside[0]))):
@@ -268,23 +233,12 @@ class _Eigen:
     def _shifted(self, d: list[Any], e: list[Any]) -> Any:
         """Return the last element of the block minus the shift, an eigenvalue of its first two."""
         b = self.b
-        start, last = self._at_ends(e, d)
-        beside, _ = self._at_ends(e, [e[0], e[1], e[1], e[1]])
-        second, _ = self._at_ends(e, [d[1], d[2], d[2], d[2]])
+        start, last = self.at_ends(e, d)
+        beside, _ = self.at_ends(e, [e[0], e[1], e[1], e[1]])
+        second, _ = self.at_ends(e, [d[1], d[2], d[2], d[2]])
         g = b.div(b.sub(second, start), b.add(beside, beside))
         root = b.copysign(b.sqrt(b.add(b.mul(g, g), self.real(1))), g)
         return b.add(b.sub(last, start), b.div(beside, b.add(g, root)))
-
-    def _where(self, pred: Any, x: Any, y: Any) -> Any:
-        return x if pred is None else self.b.select(pred, x, y)
-
-    def _rotate(self, z: Matrix, k: int, c: Any, s: Any) -> None:
-        """Turn columns k and k + 1 into each other."""
-        b = self.b
-        for row in z:
-            x, y = row[k], row[k + 1]
-            row[k] = b.sub(b.mul(c, x), b.mul(s, y))
-            row[k + 1] = b.add(b.mul(c, y), b.mul(s, x))
 
     # ---- two rows -------------------------------------------------------------------------------
 
@@ -292,17 +246,17 @@ class _Eigen:
         """Solve the block of two rows that begins with row k or the next, if there is one."""
         b, d, z = self.b, list(d), [list(row) for row in z]
         one, zero = self.real(1), self.real(0)
-        here = self._some(e[k])
+        here = self.some(e[k])
         if k + 2 == self.n:
             found = self._two(d[k], e[k], d[k + 1])
             places = [(k, here)]
         else:
             ends = [b.select(here, d[k + i], d[k + 1 + i]) for i in range(2)]
             found = self._two(ends[0], b.select(here, e[k], e[k + 1]), ends[1])
-            places = [(k, here), (k + 1, b.and_(b.not_(here), self._some(e[k + 1])))]
+            places = [(k, here), (k + 1, b.and_(b.not_(here), self.some(e[k + 1])))]
         for k, here in places:
             d[k], d[k + 1] = b.select(here, found[0], d[k]), b.select(here, found[1], d[k + 1])
-            self._rotate(z, k, b.select(here, found[2], one), b.select(here, found[3], zero))
+            self.rotate(z, k, b.select(here, found[2], one), b.select(here, found[3], zero))
         return d, z
 
     def _two(self, a: Any, x: Any, c: Any) -> tuple[Any, Any, Any, Any]:
@@ -330,36 +284,3 @@ class _Eigen:
         same = b.eq(down, negative)
         sine, cosine = b.select(same, cosine, sine), b.select(same, b.neg(sine), cosine)
         return first, second, cosine, b.neg(sine)
-
-    def _rotation(self, f: Any, g: Any) -> tuple[Any, Any, Any]:
-        """Return the cosine, the sine, and what becomes of ``(f, g)``; no cosine is negative."""
-        b, one, zero = self.b, self.real(1), self.real(0)
-        tiny = b.lt(b.maximum(b.abs(f), b.abs(g)), self.real(2.0**-480))
-        scale = b.select(tiny, self.real(2.0**600), one)
-        x, y = b.mul(f, scale), b.mul(g, scale)
-        length = b.sqrt(b.add(b.mul(x, x), b.mul(y, y)))
-        signed = b.select(b.lt(x, zero), b.neg(length), length)
-        none = b.eq(y, zero)
-        c = b.select(none, one, b.div(b.abs(x), length))
-        s = b.select(none, zero, b.div(y, signed))
-        r = b.mul(signed, b.select(tiny, self.real(2.0**-600), one))
-        return c, s, b.select(none, f, r)
-
-
-def _ascending(b: Any, d: list[Any], z: Matrix) -> None:
-    """Sort as ``dsteqr`` does: each place is exchanged with the smallest after it."""
-    n = len(d)
-    for i in range(n - 1):
-        smallest = d[i]
-        chosen = [b.const(False, np.bool_)] * n
-        for k in range(i + 1, n):
-            less = b.lt(d[k], smallest)
-            smallest = b.select(less, d[k], smallest)
-            chosen = [b.and_(c, b.not_(less)) for c in chosen]
-            chosen[k] = less
-        for k in range(i + 1, n):
-            for row in (d, *z):
-                row[i], row[k] = (
-                    b.select(chosen[k], row[k], row[i]),
-                    b.select(chosen[k], row[i], row[k]),
-                )

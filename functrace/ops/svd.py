@@ -33,6 +33,8 @@ from functrace.ops.matrices import (
     transposing,
 )
 from functrace.ops.nests import for_each
+from functrace.ops.small_matrices import SMALL
+from functrace.ops.small_svd import small_svd
 
 __all__ = ["pinv", "svd"]
 
@@ -138,6 +140,8 @@ def _svd_plan(
     if not k:
         return [], [_identities] if compute_uv and full_matrices else []
     columns, rows = (m, n) if full_matrices else (k, k)
+    if max(m, n) <= SMALL and a.dtype.kind == "f":
+        return [], [small_svd(m, n, *((columns, rows) if compute_uv else (0, 0)))]
     dtype = a.dtype
     rooms = _work_space(a, integer, compute_uv)
     work = rooms[0][0][1]

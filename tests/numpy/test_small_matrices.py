@@ -1,4 +1,4 @@
-"""eigh of matrices with a few rows, which is written out: valid, and LAPACK's signs and order."""
+"""eigh and svd of matrices with a few rows are written out: valid, with LAPACK's signs."""
 
 from __future__ import annotations
 
@@ -141,3 +141,93 @@ def test_what_is_not_finite(value: float) -> None:
         np.testing.assert_array_equal(
             np.isnan(w).any(1), np.arange(40) == (33 if n > 1 or value != value else -1)
         )
+
+
+# --- svd -----------------------------------------------------------------------------------------
+
+RECTANGLES = [(m, n) for m in SIZES for n in SIZES]
+
+
+@ft.jit
+def svd(a: Any) -> Any:
+    return tuple(fnp.linalg.svd(a))
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("m", "n"), RECTANGLES)
+def test_svd_is_numpys_with_its_signs(m: int, n: int, dtype: Any, full: bool) -> None:
+    a = RNG.normal(size=(200, m, n)).astype(dtype)
+    got = ft.jit(lambda a: tuple(fnp.linalg.svd(a, full)))(a)
+    for x, y in zip(got, np.linalg.svd(a, full), strict=True):
+        assert x.dtype == dtype
+        np.testing.assert_allclose(x, y, 0, 1e-10 if dtype is np.float64 else 1e-5)
+    only = ft.jit(lambda a: fnp.linalg.svd(a, compute_uv=False))(a)
+    assert_same([only], [got[1]])
+
+
+def structured_rectangles(m: int, n: int) -> dict[str, Any]:
+    a, many = RNG.normal(size=(200, m, n)), 200
+    rows, columns = (10.0 ** RNG.uniform(-60, 60, (many, *k)) for k in ((m, 1), (1, n)))
+    return {
+        "zero": np.zeros((1, m, n)),
+        "diagonal": np.eye(m, n) * RNG.normal(size=(many, 1, n)),
+        "whole numbers": RNG.integers(-1, 2, (many, m, n)).astype(float),
+        "rank one": a[:, :, :1] * a[:, :1, :],
+        "part of orthonormal": np.linalg.qr(RNG.normal(size=(many, 4, 4)))[0][:, :m, :n],
+        "graded rows": a * rows,
+        "graded columns": a * columns,
+        "nearly diagonal": np.eye(m, n) + 1e-15 * a,
+        "triangles": np.triu(a),
+        "huge": np.ldexp(a / 16, 1020),
+        "small": np.ldexp(a, -1000),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(structured_rectangles(2, 2)))
+@pytest.mark.parametrize(("m", "n"), RECTANGLES)
+def test_singular_vectors_of_special_matrices(m: int, n: int, name: str) -> None:
+    a = structured_rectangles(m, n)[name]
+    u, s, vh = svd(a)
+    k = min(m, n)
+    size = np.abs(a).max(axis=(1, 2), keepdims=True)
+    power = np.frexp(size)[1]
+    scaled, values = np.ldexp(a, -power), np.ldexp(s, -power[:, 0])
+    assert (np.diff(s) <= 0).all()
+    assert (s >= 0).all()
+    for q in (u, vh):
+        assert np.abs(np.swapaxes(q, 1, 2) @ q - np.eye(q.shape[1])).max() <= 16 * EPS
+    # LAPACK neglects what is below a hundred of its units.
+    rebuilt = (u[:, :, :k] * values[:, None]) @ vh[:, :k]
+    assert np.abs(rebuilt - scaled).max() <= 160 * EPS
+    if name in ("diagonal", "zero"):
+        diagonals = np.abs(np.diagonal(a, 0, 1, 2))
+        np.testing.assert_array_equal(s, np.sort(diagonals)[:, ::-1])
+
+
+@pytest.mark.parametrize(("m", "n"), [(2, 2), (3, 3), (4, 4), (4, 2), (2, 3), (3, 4)])
+def test_a_batch_of_svds_is_each_alone(m: int, n: int) -> None:
+    a = RNG.normal(size=(45, m, n))
+    found = svd(a)
+    assert_same(ft.jit(ft.vmap(fnp.linalg.svd))(a), found)
+    nested = ft.jit(ft.vmap(ft.vmap(fnp.linalg.svd)))(a.reshape(5, 9, m, n))
+    assert_same([x.reshape(45, *x.shape[2:]) for x in nested], found)
+    for k in (0, 17, 44):
+        assert_same(svd(a[k]), [x[k] for x in found])
+
+    def run(a: Any) -> Any:
+        return lax.scan(lambda c, x: (c + 1, fnp.linalg.svd(x)), 0, a)[1]
+
+    plan = ft.jit(run).lower(a).as_text("plan")
+    assert "\ngroup 0: sequence\n" in plan
+    assert_same(ft.jit(run)(a), found)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_no_svd_of_what_is_not_finite(value: float) -> None:
+    for m, n in RECTANGLES:
+        a = RNG.normal(size=(40, m, n))
+        a[33, -1, 0] = value
+        for f in (svd, ft.jit(lambda a: fnp.linalg.svd(a, compute_uv=False))):
+            with pytest.raises(np.linalg.LinAlgError, match="SVD did not converge"):
+                f(a)
