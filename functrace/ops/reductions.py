@@ -197,6 +197,8 @@ CHAINS = 4
 
 # Rows from this length on are left to NumPy; fewer elements in all aren't worth a second array.
 LONG_ROW, FEW = 64, 512
+# A single row from this length on is cut into so many parts, which threads share.
+CUT_ROW, PARTS = 1 << 17, 16
 
 
 def _arg_routines(name: str, greatest: bool) -> Routines:
@@ -213,6 +215,8 @@ def _arg_routines(name: str, greatest: bool) -> Routines:
         if axis == x.ndim - 1:
             long = x.shape[axis] >= LONG_ROW and index_dtype == np.int64
             rows = x.size // x.shape[axis]
+            if long and rows == 1 and x.size >= CUT_ROW:
+                return _arg_of_parts(name, x.size, greatest)
             call = RowRoutine(name, Place("in", 0), Place("out", 0), rows, x.shape[axis], rule)
             return [], [call if long else rule]
         if x.size <= FEW:
@@ -253,6 +257,58 @@ def _arg_of_rows(b: Any, ins: Any, outs: Any, scratch: Any, *, axis: int, greate
         out.store(index, b.cast(where, out.dtype))
 
     for_each(b, out.shape, place)
+
+
+def _arg_of_parts(name: str, n: int, greatest: bool) -> Any:
+    """Plan to find the extreme of each part of a row, then the first best of those."""
+    rule = functools.partial(_arg_of_each, greatest=greatest)
+    found = Place("scratch", 0)
+    call = RowRoutine(name, Place("in", 0), found, PARTS, n // PARTS, rule)
+    return [((PARTS,), np.dtype(np.int64))], [
+        call,
+        functools.partial(_best_of_parts, greatest=greatest),
+    ]
+
+
+def _best_from(b: Any, x: Any, first: Any, stop: Any, place: Any, greatest: bool) -> Any:
+    """Emit: the place of the first extreme, of that at ``place`` and those from first to stop."""
+
+    def step(i: Any, where: Any, best: Any) -> list[Any]:
+        value = x.load((*(0 for _ in x.shape[1:]), i))
+        wins = beats(b, value, best, greatest)
+        return [b.select(wins, i, where), b.select(wins, value, best)]
+
+    start = x.load((*(0 for _ in x.shape[1:]), place))
+    return b.fold(first, stop, [place, start], step)[0]
+
+
+def _arg_of_each(b: Any, ins: Any, outs: Any, scratch: Any, *, greatest: bool) -> None:
+    (x,), (found,) = ins, scratch
+    length = b.floordiv(x.shape[-1], PARTS)
+
+    def part(k: Any) -> None:
+        first = b.mul(k, length)
+        place = _best_from(b, x, b.add(first, 1), b.add(first, length), first, greatest)
+        found.store((k,), b.sub(place, first))
+
+    b.loop(0, PARTS, part)
+
+
+def _best_of_parts(b: Any, ins: Any, outs: Any, scratch: Any, *, greatest: bool) -> None:
+    (x,), (out,), (found,) = ins, outs, scratch
+    length = b.floordiv(x.shape[-1], PARTS)
+    zeros = tuple(0 for _ in x.shape[1:])
+
+    def step(k: Any, where: Any, best: Any) -> list[Any]:
+        place = b.add(b.mul(k, length), found.load((k,)))
+        value = x.load((*zeros, place))
+        wins = beats(b, value, best, greatest)
+        return [b.select(wins, place, where), b.select(wins, value, best)]
+
+    first = found.load((0,))
+    where, _ = b.fold(1, PARTS, [first, x.load((*zeros, first))], step)
+    rest = _best_from(b, x, b.mul(length, PARTS), x.shape[-1], where, greatest)
+    out.store(tuple(0 for _ in out.shape), rest)
 
 
 def _arg_of_columns(

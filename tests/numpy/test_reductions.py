@@ -145,6 +145,23 @@ def test_edges_of_derivatives() -> None:
     assert grad(red.mean)(np.ones(4, np.float16)).dtype == np.float16
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_extremes_of_a_long_row(dtype: str) -> None:
+    n = (1 << 17) + 13
+    x = np.random.default_rng(0).integers(-40, 41, n).astype(dtype)
+    rows = [x, x[None], np.zeros(n, dtype)]
+    for place in (0, n // 16, n // 2, n - 14, n - 1):
+        one = x.copy()
+        one[place] = 99 if dtype == "int64" else np.nan
+        two = x.copy()
+        two[[place, n - 3]] = 99, 99
+        rows += [one, two]
+    for row in rows:
+        for fun in (red.argmax, red.argmin):
+            got = functrace.jit(lambda x, fun=fun: fun(x, axis=-1))(row)
+            assert_same(got, getattr(np, fun.__name__)(row, axis=-1))
+
+
 def test_argmax_and_argmin() -> None:
     for dtype in ("bool", "int32", "float32", "float64"):
         x = make(dtype)

@@ -395,7 +395,7 @@ class _Ejector:
         assert isinstance(step.kernel, RowCode)
         source, target, length, _ = step.record
         read = self.slot(source, op.reads[0].dtype, step.label)
-        rows = f"{read}.reshape({step.extent}, {length})"
+        rows = f"{read}[: {step.extent * length}].reshape({step.extent}, {length})"
         dtype = op.reads[0].dtype if step.kernel.function == "sort" else np.dtype(np.int64)
         written = self.slot(target, dtype, step.label)
         self.heading(step.label)
