@@ -55,7 +55,7 @@ def _in_programs(name: str) -> bool:
 NAMES = sorted(filter(_in_programs, PRIMITIVES))
 # Their reverse mode fills buffers of many places, nested ones for the derivative of a derivative:
 # each leads programs, but isn't drawn for others, and its kernels aren't run by an interpreter.
-LONG = frozenset(n for n in NAMES if n in ("while", "while_linear"))
+LONG = frozenset(n for n in NAMES if n.startswith("while"))
 OTHERS = [n for n in NAMES if n not in LONG]
 
 

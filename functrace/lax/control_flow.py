@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functrace.control.loops.scan_linearize
 import functrace.control.loops.scan_transpose
-import functrace.control.loops.while_linear  # noqa: F401
+import functrace.control.loops.while_second  # noqa: F401
 from functrace.control.loops.associative import associative_scan as associative_scan
 from functrace.control.loops.conditionals import cond as cond
 from functrace.control.loops.conditionals import switch as switch

@@ -160,6 +160,82 @@ def _while_linear(rng: np.random.Generator, dtype: DType) -> Samples:
     yield Sample(args, params, reference=reference, diff=(4, 5, 6, 7), ulp=64, tol=8.0)
 
 
+def squares(dtype: DType) -> tuple[ClosedJaxpr, ClosedJaxpr, list[Any], list[Any]]:
+    """Return a condition, a body, what they are given, and what was kept of a run."""
+    a, x, limit = (dtype.type(v) for v in (0.7, 1.5, 100.0))
+    cond = jaxpr_of(lambda n, c: [c < n], a, x)
+    body = jaxpr_of(lambda a, c: [c * c + a], a, x)
+    _, kept = run_forward(cond, body, [limit], [a], [x])
+    return cond, body, [limit, a, x], kept.flat()
+
+
+def pulled(limit: Any, a: Any, x: Any, ct: Any) -> list[Any]:
+    """Pull a cotangent back through these squares, to the constant and the start."""
+    path, total = [], 0 * x
+    while x < limit:
+        path.append(x)
+        x = x * x + a
+    for x in reversed(path):
+        total, ct = total + ct, 2 * x * ct
+    return [total, ct]
+
+
+@samples("while_kept", dtypes="f")
+def _while_kept(rng: np.random.Generator, dtype: DType) -> Samples:
+    cond, body, given, _ = squares(dtype)
+    params = {"cond_jaxpr": cond, "body_jaxpr": body, "cond_nconsts": 1, "body_nconsts": 1}
+
+    def reference(limit: Any, a: Any, x: Any, **_: Any) -> list[Any]:
+        buffer = np.zeros(1025, dtype)
+        steps = 0
+        while x < limit:
+            buffer[steps] = x
+            steps, x = steps + 1, x * x + a
+        return [np.int64(steps), np.int64(0), buffer, x]
+
+    # What is kept has tangents in forward mode only: `test_while_derivatives.py` has the laws.
+    yield Sample(tuple(given), params, reference=reference, diff=(), ulp=64, tol=8.0)
+
+
+@samples("while_pull", dtypes="f")
+def _while_pull(rng: np.random.Generator, dtype: DType) -> Samples:
+    cond, body, given, kept = squares(dtype)
+    flags = {"consts": (True,), "carry": (True,), "ct": (True,)}
+    params = {"cond_jaxpr": cond, "body_jaxpr": body, **flags}
+    # What is kept belongs to what it starts from: only the cotangent moves alone.
+    yield Sample(
+        (*kept, *given, dtype.type(0.3)),
+        params,
+        reference=lambda *args, **_: pulled(*args[3:]),
+        diff=(6,),
+        lanes=[(*kept, *given, dtype.type(c)) for c in (-0.2, 0.9)],
+        ulp=64,
+        tol=8.0,
+    )
+
+
+@samples("while_pull_linear", dtypes="f")
+def _while_pull_linear(rng: np.random.Generator, dtype: DType) -> Samples:
+    cond, body, given, _ = squares(dtype)
+    flags = {"consts": (True,), "carry": (True,), "ct": (True,)}
+    params = {"cond_jaxpr": cond, "body_jaxpr": body, **flags, "moves": (True,) * 3}
+    tangents = [dtype.type(v) for v in (-0.3, 0.4, 0.2)]
+
+    def reference(limit: Any, a: Any, x: Any, c: Any, *tangents: Any, **_: Any) -> list[Any]:
+        h = 1e-20
+        moved = [v + 1j * h * t for v, t in zip((a, x, c), map(np.float64, tangents))]
+        path, total, (a, x, ct) = [], 0.0, moved
+        while x.real < limit:
+            path.append(x)
+            x = x * x + a
+        for x in reversed(path):
+            total, ct = total + ct, 2 * x * ct
+        return [dtype.type(v.imag / h) for v in (total, ct)]
+
+    args = (*given, dtype.type(0.3), *tangents)
+    yield Sample(args, params, reference=reference, diff=(1, 2, 3, 4, 5, 6), ulp=256, tol=8.0)
+
+
 # --- cond --------------------------------------------------------------------------------------
 
 

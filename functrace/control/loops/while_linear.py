@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from functrace.control.loops.accumulation import with_sums
 from functrace.control.loops.jaxpr_surgery import instantiated, memoised
 from functrace.control.loops.scan_primitive import fixpoint
 from functrace.control.loops.while_primitive import (
@@ -19,9 +18,11 @@ from functrace.control.loops.while_primitive import (
     jvp_of_body,
     while_p,
 )
-from functrace.control.loops.while_reverse import Checkpoints, pull_back, run_forward
+from functrace.control.loops.while_pull import Loop, moving_carry, while_kept_p
+from functrace.control.loops.while_reverse import run_forward
+from functrace.control.loops.while_steps import step_back
 from functrace.core.aval import ShapedArray
-from functrace.core.jaxpr import ClosedJaxpr, Var, eval_jaxpr
+from functrace.core.jaxpr import ClosedJaxpr, Var
 from functrace.core.lowering import Composite
 from functrace.core.placeholders import is_linear
 from functrace.core.trace import Primitive, Trace
@@ -29,16 +30,25 @@ from functrace.errors import MissingRuleError, compose
 from functrace.interpreters.batching import batch_flat
 from functrace.interpreters.dce import dce_jaxpr
 from functrace.interpreters.forward import jvp_flat
-from functrace.interpreters.linearize import linearize_flat, linearize_jaxpr
-from functrace.interpreters.reverse import transpose_jaxpr
-from functrace.interpreters.staging import stage
-from functrace.ops.creation import zeros_like_aval
+from functrace.interpreters.linearize import linearize_flat
 
 __all__ = ["while_linear_p"]
 
 
+Linearized = tuple[list[Any], tuple[bool, ...], Callable[[list[Any]], list[Any]]]
+
+
 @while_p.def_linearize
 def _while_linearize(
+    parent: Trace, primals: Sequence[Any], nonzero: Sequence[bool], **params: Any
+) -> Linearized:
+    outs, carry, linear = _while_kept_linearize(parent, primals, nonzero, **params)
+    n = 2 + (len(outs) - 2) // 2
+    return outs[n:], carry[n:], linear
+
+
+@while_kept_p.def_linearize
+def _while_kept_linearize(
     parent: Trace,
     primals: Sequence[Any],
     nonzero: Sequence[bool],
@@ -47,14 +57,12 @@ def _while_linearize(
     body_jaxpr: ClosedJaxpr,
     cond_nconsts: int,
     body_nconsts: int,
-) -> tuple[list[Any], tuple[bool, ...], Callable[[list[Any]], list[Any]]]:
+) -> Linearized:
     p = Operands.of(primals, cond_nconsts, body_nconsts)
     moves = Operands.of(nonzero, cond_nconsts, body_nconsts)
     consts = tuple(moves.body_consts)
-    carry = fixpoint(
-        moves.carry, lambda flags: linearize_jaxpr(body_jaxpr, (*consts, *flags)).nonzero_out
-    )
-    outs, kept = run_forward(cond_jaxpr, body_jaxpr, p.cond_consts, p.body_consts, p.carry)
+    carry = moving_carry(body_jaxpr, consts, moves.carry)
+    outs, kept = Loop(cond_jaxpr, body_jaxpr, *p).run()
     avals = body_jaxpr.in_avals[body_nconsts:]
 
     def linear(tangents: list[Any]) -> list[Any]:
@@ -63,7 +71,7 @@ def _while_linearize(
             [next(moving) if nz else None for nz in nonzero], cond_nconsts, body_nconsts
         )
         return while_linear_p.bind(  # type: ignore[no-any-return]
-            *kept.flat(),
+            *kept,
             *p.cond_consts,
             *p.body_consts,
             *p.carry,
@@ -75,7 +83,9 @@ def _while_linearize(
             carry=carry,
         )
 
-    return outs, carry, linear
+    # What is kept has no tangents: whoever takes it takes what the loop starts from as well, and
+    # moves with that.
+    return [*kept, *outs], (*[False] * len(kept), *carry), linear
 
 
 # --- the loop of tangents ----------------------------------------------------------------------
@@ -184,89 +194,10 @@ def _while_linear_transpose(
     carry: tuple[bool, ...],
 ) -> list[Any]:
     s = _Split(args, cond_jaxpr, consts, carry)
-    step = memoised(
-        body_jaxpr,
-        ("tangent step", consts, carry),
-        lambda: _tangent_step(body_jaxpr, consts, carry),
-    )
-    n_known, n_consts = len(body_jaxpr.jaxpr.invars), sum(consts)
-    flags = (False,) * n_known + (True,) * (n_consts + sum(carry))
-    back = step_back(step, flags, n_consts, tuple(c is not None for c in ct))
-    steps, bits, *buffers = s.kept
-    kept = Checkpoints(steps, bits, buffers)
-    pulled = back.pull(body_jaxpr, s.body_consts, kept, ct)
+    loop = Loop(cond_jaxpr, body_jaxpr, s.cond_consts, s.body_consts, s.carry)
+    pulled = loop.pull(consts, carry, s.kept, ct)
     known = len(args) - len(pulled)
     return [None] * known + [c if is_linear(a) else None for c, a in zip(pulled, args[known:])]
-
-
-def _tangent_step(
-    body: ClosedJaxpr, consts: tuple[bool, ...], carry: tuple[bool, ...]
-) -> ClosedJaxpr:
-    """Return one step of the tangents: of constants, carry, and tangents of both that move."""
-    split = linearize_jaxpr(body, (*consts, *carry), carry)
-    primal, linear = split.primal, split.linear
-    n_in = len(body.jaxpr.invars)
-
-    def step(*args: Any) -> list[Any]:
-        outs = eval_jaxpr(primal.jaxpr, primal.consts, *args[:n_in])
-        residuals = outs[len(outs) - split.n_residuals :]
-        return eval_jaxpr(linear.jaxpr, linear.consts, *residuals, *args[n_in:])
-
-    tangents = linear.in_avals[split.n_residuals :]
-    return stage(step, [*(a.strong() for a in body.in_avals), *tangents], "a step of tangents")
-
-
-class StepBack(NamedTuple):
-    """One step back: of constants, the carry, sums, and cotangents of the next carry.
-
-    It returns the sums, with the cotangents of moving constants added, and the cotangents of the
-    carry. ``consts`` and ``carry`` tell which of what moves gets a cotangent; ``const_avals`` and
-    ``carry_avals`` are their types.
-    """
-
-    jaxpr: ClosedJaxpr
-    consts: tuple[bool, ...]
-    carry: tuple[bool, ...]
-    const_avals: list[ShapedArray]
-    carry_avals: list[ShapedArray]
-
-    def pull(
-        self, body: ClosedJaxpr, consts: Sequence[Any], kept: Checkpoints, ct: Sequence[Any]
-    ) -> list[Any]:
-        """Return the cotangents of what moves, constants and carry; None where they are zero."""
-        zeros = [zeros_like_aval(a) for a, nz in zip(self.const_avals, self.consts) if nz]
-        last = instantiated(ct, self.carry_avals, self.carry)
-        found = iter(pull_back(body, self.jaxpr, consts, kept, zeros, last))
-        return [next(found) if nz else None for nz in (*self.consts, *self.carry)]
-
-
-def step_back(
-    step: ClosedJaxpr, linear: tuple[bool, ...], n_consts: int, nonzero: tuple[bool, ...]
-) -> StepBack:
-    """Return the transpose of one step, at the fixpoint of the cotangents of the carry.
-
-    Args:
-        step: the step; its outputs are the carry that moves.
-        linear: which inputs it is linear in: ``n_consts`` constants, then the carry.
-        n_consts: how many constants it is linear in.
-        nonzero: which of the last carry has a cotangent.
-    """
-    carry = fixpoint(nonzero, lambda moving: transpose_jaxpr(step, linear, moving)[1][n_consts:])
-    wanted = (False,) * n_consts + carry
-    back, found = transpose_jaxpr(step, linear, carry, wanted)
-    n_sums, known = sum(found[:n_consts]), linear.count(False)
-    live = memoised(
-        back, "step back", lambda: with_sums(_live(back).jaxpr, known, n_sums, sum(carry), 0)
-    )
-    avals = [a.strong() for a, lin in zip(step.in_avals, linear) if lin]
-    return StepBack(live, found[:n_consts], carry, avals[:n_consts], avals[n_consts:])
-
-
-def _live(closed: ClosedJaxpr) -> ClosedJaxpr:
-    """Return a jaxpr of the same inputs and outputs without dead code."""
-    return dce_jaxpr(
-        closed, (True,) * len(closed.jaxpr.outvars), (True,) * len(closed.jaxpr.invars)
-    )[0]
 
 
 # --- a loop with linear operands ---------------------------------------------------------------

@@ -30,7 +30,7 @@ from functrace.ops.joining import slice_in_dim
 from functrace.ops.logical import eq, ge, lt, select
 from functrace.ops.structural import expand_dims, squeeze
 
-__all__ = ["Checkpoints", "pull_back", "run_forward"]
+__all__ = ["Checkpoints", "kept_types", "pull_back", "run_forward"]
 
 BUDGET = 8 * 2**20
 FEWEST, MOST = 64, 1024
@@ -58,6 +58,13 @@ class Checkpoints(NamedTuple):
     def flat(self) -> list[Any]:
         """Return them as a list."""
         return [self.steps, self.bits, *self.buffers]
+
+
+def kept_types(carry: Sequence[ShapedArray]) -> list[ShapedArray]:
+    """Return the types of checkpoints of a loop, and of its last carry."""
+    carry = [a.strong() for a in carry]
+    integer, n = ShapedArray((), np.dtype(np.int64)), places_for(carry) + 1
+    return [integer, integer, *(a.update(shape=(n, *a.shape)) for a in carry), *carry]
 
 
 def _write(buffers: Sequence[Any], carry: Sequence[Any], place: Any) -> list[Any]:
