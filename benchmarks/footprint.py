@@ -32,21 +32,21 @@ def forget_peak() -> None:
 
 
 def settled() -> int:
-    """Bytes that are resident once all that was freed has been given back.
-
-    Libraries free on threads of their own, some time after a call: what they still hold would make
-    the next call look smaller. The C library keeps what is freed, until it is asked for it.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)
+    """Bytes that are resident once libraries have freed what they free on threads of their own."""
     until, resident = time.perf_counter() + SETTLED, -1
     while time.perf_counter() < until:
         gc.collect()
-        trim(0)
         before, resident = resident, status("VmRSS")
         if resident == before:
             break
         time.sleep(PAUSE)
     return resident
+
+
+def give_back() -> None:
+    """Have the C library return what was freed: it would make the next call look smaller."""
+    settled()
+    getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
 
 
 def peak(lib: Any, group: str, name: str, size: int) -> dict[str, int]:
@@ -55,10 +55,12 @@ def peak(lib: Any, group: str, name: str, size: int) -> dict[str, int]:
     warm = Job(lib, case, min(size, SMALL), FLOAT)
     lib.wait(warm.call(*warm.args))
     del warm
+    if size <= SMALL:  # the warm-up was as large as the case
+        give_back()
     before = settled()
     job = Job(lib, case, size, FLOAT)
     job.ways = []
-    settled()
+    give_back()
     forget_peak()  # making the data isn't the call's
     for _ in range(3):
         lib.wait(job.call(*job.args))
