@@ -63,11 +63,11 @@ def _stamps(folder: str) -> Iterator[str]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_dir():
-                    yield from _stamps(entry.path)
-                elif entry.name.endswith(".py"):
+                if entry.name.endswith(".py"):
                     status = entry.stat()
                     yield f"{entry.path} {status.st_size} {status.st_mtime_ns}"
+                elif entry.is_dir() and entry.name != "__pycache__":
+                    yield from _stamps(entry.path)
     except OSError as error:
         raise NotPlainError(f"the sources can't be read: {error}") from None
 

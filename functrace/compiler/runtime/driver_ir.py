@@ -322,7 +322,13 @@ _STORE = re.compile(r"st (\w+) (%?\w+) -> ([%@]\w+) \+ (\w+)$", re.MULTILINE)
 def _expand(text: str, constants: dict[str, int]) -> str:
     """Write the two abbreviations and the constants out."""
     text = re.sub(r"\$(\w+)", lambda m: str(constants[m[1]]), text)
-    text = _LOAD.sub(r"\1.p = getelementptr i8, ptr \3, i64 \4\n  \1 = load \2, ptr \1.p", text)
+    text = _LOAD.sub(
+        lambda m: (
+            f"{m[1]}.p = getelementptr i8, ptr {m[3]}, i64 {m[4]}\n"
+            f"  {m[1]} = load {m[2]}, ptr {m[1]}.p"
+        ),
+        text,
+    )
     number = iter(range(1 << 30))
     return _STORE.sub(
         lambda m: (
