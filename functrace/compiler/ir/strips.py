@@ -24,6 +24,7 @@ from functrace.compiler.ir.kernel import (
     Scalar,
     Stmt,
     Store,
+    Turn,
     Value,
     operands_of,
     regions_of,
@@ -44,7 +45,8 @@ _CALL, _DIVISION = 20, 4
 class _Parts:
     """A loop in two: ``later`` can wait for ``chain``, and needs its values ``kept``.
 
-    ``again`` has the statements of the chain that are as cheap as a value that is kept.
+    ``again`` has the statements of the chain that are as cheap as a value that is kept; ``size`` is
+    that of the widest numbers of ``later``.
     """
 
     loop: For
@@ -52,6 +54,12 @@ class _Parts:
     later: list[Stmt]
     kept: list[Scalar]
     again: dict[int, Op | Load]
+    size: int
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds a strip has."""
+        return _STRIP // self.size
 
 
 def in_strips(b: Builder, region: Region) -> None:
@@ -97,7 +105,25 @@ def _split(loop: For) -> _Parts | None:
     cheap = sum(map(_cost, later)) < _DIVISION * (len(kept) + apart)
     if cheap or not all(map(_is_plain, kept.values())):
         return None
-    return _Parts(loop, chain, [s for s in loop.body.stmts if s in later], [*kept.values()], again)
+    ordered = [s for s in loop.body.stmts if s in later]
+    sizes = [v.dtype.itemsize for s in later for v in results_of(s) if v.dtype.kind == "f"]
+    parts = _Parts(loop, chain, ordered, [*kept.values()], again, max(sizes))
+    return parts if _turns_fit(parts) else None
+
+
+def _turns_fit(parts: _Parts) -> bool:
+    """Whether accumulators that take turns are the ones of a strip, in the same order."""
+    accesses = [s for s in parts.later if isinstance(s, (Load, Store))]
+    own = [s for s in accesses if isinstance(s.memory, Local)]
+    if len(own) != 2 * len({s.memory for s in own}):
+        return False
+    indices = {s.index.id for s in own}
+    if not indices:
+        return True
+    start = parts.loop.lo
+    turns = [s for s in parts.loop.body.stmts if isinstance(s, Op) and s.result.id in indices]
+    lasts = {int(s.args[1].value) for s in turns if isinstance(s.args[1], Const)}
+    return isinstance(start, Const) and int(start.value) == 0 and lasts == {parts.rounds - 1}
 
 
 def _is_plain(v: Scalar | Buffer | Local) -> bool:
@@ -106,12 +132,14 @@ def _is_plain(v: Scalar | Buffer | Local) -> bool:
 
 def _waiting(loop: For) -> list[Stmt]:
     """Return the statements that nothing in the loop waits for, last one first."""
-    movable = _alone(loop)
+    movable = _alone(loop) | _in_turn(loop)
     needed = {v.id for v in loop.body.yields}
     found: list[Stmt] = []
     for stmt in reversed(loop.body.stmts):
-        waits = isinstance(stmt, Op) or _of_input(stmt)
-        if stmt in movable or (waits and needed.isdisjoint(v.id for v in results_of(stmt))):
+        waits = isinstance(stmt, Op) or _of_input(stmt) or stmt in movable
+        if isinstance(stmt, Store):
+            waits = stmt in movable
+        if waits and needed.isdisjoint(v.id for v in results_of(stmt)):
             found.append(stmt)
         else:
             needed |= _reads(stmt)
@@ -157,6 +185,32 @@ def _alone(loop: For) -> set[Stmt]:
     return found
 
 
+def _in_turn(loop: For) -> set[Stmt]:
+    """Return the accesses to accumulators that take turns: one is read and written in a round."""
+    turns = {v.id for s in loop.body.stmts if _is_turn(loop, s) for v in results_of(s)}
+    accesses: dict[int, list[Stmt]] = {}
+    for stmt in _all_statements(loop.body):
+        if isinstance(stmt, (Load, Store)):
+            if isinstance(stmt.memory, Local):
+                accesses.setdefault(stmt.memory.index, []).append(stmt)
+        elif isinstance(stmt, Turn):
+            return set()
+    found: set[Stmt] = set()
+    for pair in accesses.values():
+        kinds = [type(s) for s in pair]
+        if kinds == [Load, Store] and all(operands_of(s)[0].id in turns for s in pair):
+            found.update(pair)
+    return found
+
+
+def _is_turn(loop: For, stmt: Stmt) -> bool:
+    """Whether a statement tells whose turn it is in a round."""
+    if not isinstance(stmt, Op) or stmt.name != "and":
+        return False
+    x, y = stmt.args
+    return x is loop.index and isinstance(y, Const)
+
+
 def _other_buffers(stmt: Stmt) -> list[Buffer]:
     memories = [getattr(stmt, "target", None), getattr(stmt, "source", None)]
     return [m for m in memories if isinstance(m, Buffer)]
@@ -200,7 +254,8 @@ class _Affine:
 
     def scattered(self, stores: Sequence[Store]) -> int:
         """Return how many stores of one round after the other aren't to neighbouring places."""
-        return sum((self.of(s.index) or (0, 0))[0] != 1 for s in stores)
+        in_buffers = [s for s in stores if isinstance(s.memory, Buffer)]
+        return sum((self.of(s.index) or (0, 0))[0] != 1 for s in in_buffers)
 
     def alone(self, indices: Sequence[Scalar]) -> list[bool]:
         """Whether each of these indices is never equal to another one of any round."""
@@ -270,9 +325,7 @@ def _again(loop: For, chain: Sequence[Stmt]) -> dict[int, Op | Load]:
 
 def _strips(b: Builder, parts: _Parts) -> For:
     """Return the loop over strips."""
-    loop = parts.loop
-    sizes = [v.dtype.itemsize for s in parts.later for v in results_of(s) if v.dtype.kind == "f"]
-    rounds, lanes = _STRIP // max(sizes), _VECTOR // max(sizes)
+    loop, rounds, lanes = parts.loop, parts.rounds, _VECTOR // parts.size
     memories = {v.id: b.alloca(v.dtype, rounds) for v in parts.kept}
     at, params = b._fresh(I64), tuple(b._fresh(v.dtype) for v in loop.params)
     results = tuple(b._fresh(v.dtype) for v in loop.params)
@@ -302,7 +355,9 @@ class _Later:
         self.b = b
         self.parts = parts
         self.memories = memories
-        self.place = b.sub(i, at)
+        place = b.sub(i, at)
+        assert isinstance(place, Scalar)
+        self.place = place
         self.known: dict[int, Scalar] = {parts.loop.index.id: i}
 
     def run(self) -> None:
@@ -316,6 +371,9 @@ class _Later:
 
     def emit(self, stmt: Op | Load) -> Scalar:
         """Emit a statement with operands and results of its own."""
+        if _is_turn(self.parts.loop, stmt):
+            self.known[stmt.result.id] = self.place
+            return self.place
         args = [self.of(v) for v in operands_of(stmt)]
         result = self.b._fresh(stmt.result.dtype)
         if isinstance(stmt, Op):

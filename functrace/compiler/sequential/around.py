@@ -8,11 +8,12 @@ waits for. In the kernel of the loop they are instructions.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from functrace.compiler.plan import Array, Group, Memory, Read
 from functrace.compiler.planning.memory import overlap
 from functrace.compiler.sequential.lanes import round_grain
+from functrace.compiler.sequential.row_folds import folds_rows
 from functrace.core.lowering import Scan
 
 __all__ = ["Run", "runs"]
@@ -28,18 +29,25 @@ _MOST_OPS = 100
 class Run:
     """A loop or branch that is one kernel, with the groups before and after it in that kernel.
 
-    ``inside`` has the arrays that nothing else reads.
+    ``inside`` has the arrays that nothing else reads; ``fold`` sums up what a scan makes in each
+    round.
     """
 
     before: tuple[Group, ...]
     main: Group
     after: tuple[Group, ...]
     inside: frozenset[Array]
+    fold: Group | None = None
 
     @property
     def groups(self) -> tuple[Group, ...]:
         """All groups in order."""
-        return (*self.before, self.main, *self.after)
+        return (*self.before, self.main, *self.folds, *self.after)
+
+    @property
+    def folds(self) -> tuple[Group, ...]:
+        """The group that is added up in the rounds of the loop, if there is one."""
+        return () if self.fold is None else (self.fold,)
 
     def loads(self) -> list[Array]:
         """Return the arrays it reads that others made."""
@@ -64,19 +72,25 @@ def runs(
     for k, group in enumerate(groups):
         if group.kind != "sequence":
             continue
-        before, after = [], []
+        run = Run((), group, (), frozenset())
         if outputs is not None and not round_grain(group.body[0]):
-            before = _small([*groups[start:k]][::-1], group, _MOST_OPS)[::-1]
-            after = _small(groups[k + 1 :], group, _MOST_OPS - _count(before))
-        run = Run(
-            tuple(before), group, tuple(after), _inside(before, group, after, groups, outputs)
-        )
-        if not _is_apart(run, memory):
-            before, after, run = [], [], Run((), group, (), frozenset())
-        yield from groups[start : k - len(before)]
+            wide = _run(groups, start, k, outputs)
+            run = wide if _is_apart(wide, memory) else run
+        yield from groups[start : k - len(run.before)]
         yield run
-        start = k + 1 + len(after)
+        start = k - len(run.before) + len(run.groups)
     yield from groups[start:]
+
+
+def _run(groups: Sequence[Group], start: int, k: int, outputs: Collection[Array]) -> Run:
+    """Return the run of loop number ``k`` with groups around it, none before ``start``."""
+    main = groups[k]
+    fold = groups[k + 1] if k + 1 < len(groups) and folds_rows(groups[k + 1], main) else None
+    rest = groups[k + 1 if fold is None else k + 2 :]
+    before = _small([*groups[start:k]][::-1], main, _MOST_OPS)[::-1]
+    after = _small(rest, main, _MOST_OPS - _count(before))
+    run = Run(tuple(before), main, tuple(after), frozenset(), fold)
+    return replace(run, inside=_inside(run, groups, outputs))
 
 
 def _small(groups: Sequence[Group], main: Group, most: int) -> list[Group]:
@@ -112,18 +126,14 @@ def _rows(main: Group) -> set[Array]:
     return {r.array for r in (*moving[:count], *op.stacks) if isinstance(r, Read)}
 
 
-def _inside(
-    before: Sequence[Group],
-    main: Group,
-    after: Sequence[Group],
-    groups: Sequence[Group],
-    outputs: Collection[Array] | None,
-) -> frozenset[Array]:
-    """Return the arrays of small groups that nothing else reads."""
-    own = {*before, main, *after}
+def _inside(run: Run, groups: Sequence[Group], outputs: Collection[Array]) -> frozenset[Array]:
+    """Return the arrays of small groups, and those that are folded, which nothing else reads."""
+    own = {*run.groups}
     read = {r.array for group in groups if group not in own for r in group.loads()}
-    made = [a for group in (*before, *after) for op in group.ops for a in op.outs]
-    return frozenset(a for a in made if a not in read and a not in (outputs or ()))
+    around = (*run.before, *run.folds, *run.after)
+    made = [a for group in around for op in group.ops for a in op.outs]
+    made += [r.array for group in run.folds for r in group.loads() if r.array in _rows(run.main)]
+    return frozenset(a for a in made if a not in read and a not in outputs)
 
 
 def _is_apart(run: Run, memory: Memory) -> bool:

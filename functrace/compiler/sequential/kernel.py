@@ -11,6 +11,7 @@ from functrace.compiler.planning.schedule import Schedule
 from functrace.compiler.sequential.around import Run
 from functrace.compiler.sequential.lanes import round_grain
 from functrace.compiler.sequential.loops import Sequencer
+from functrace.compiler.sequential.row_folds import RowFold
 from functrace.compiler.sequential.scope import Memory as Place
 from functrace.compiler.sequential.scope import Scope
 
@@ -31,6 +32,9 @@ def sequential_kernel(run: Run, schedules: dict[int, Schedule], memory: Memory) 
     grain = round_grain(op)
     for group in run.before:
         sequencer.group(group, schedules, scope, literals(maker, group))
+    if run.fold is not None:
+        sequencer.row_folds[op] = _row_fold(maker, run, schedules)
+        sequencer.unstored = run.inside
     sequencer.structure(op, scope, (b.lo, b.hi) if grain else None)
     for group in run.after:
         sequencer.group(group, schedules, scope, literals(maker, group))
@@ -38,8 +42,19 @@ def sequential_kernel(run: Run, schedules: dict[int, Schedule], memory: Memory) 
         if array.size == 1:
             maker.buffer(array).store(0, scope.value(array))
     code = maker.finish(op.params["length"] if grain else 1, grain, passes=[in_strips])
-    code.beside = (*run.before, *run.after)
+    code.beside = (*run.before, *run.folds, *run.after)
     return code
+
+
+def _row_fold(maker: KernelMaker, run: Run, schedules: dict[int, Schedule]) -> RowFold:
+    """Return what folds rows of the loop."""
+    (op,) = run.main.body
+    (group,) = run.folds
+    read = {r.array for r in group.loads()}
+    made = zip(op.bodies[0].program.outputs[op.params["num_carry"] :], op.stacks)
+    rows = {stack.array: out.array for out, stack in made if stack.array in read}
+    plan = schedules[group.index]
+    return RowFold(maker.b, maker.sites, group, plan, literals(maker, group), rows)
 
 
 class _RunMaker(KernelMaker):

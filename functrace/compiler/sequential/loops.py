@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,7 @@ from functrace.compiler.sequential.fits import ARRAY_BYTES
 from functrace.compiler.sequential.groups import GroupMaker
 from functrace.compiler.sequential.lanes import lane_width
 from functrace.compiler.sequential.polling import body_work, long_loop, polled_while
+from functrace.compiler.sequential.row_folds import RowFold
 from functrace.compiler.sequential.scope import Memory, Part, Register, Scope
 from functrace.core.lowering import Branches, Scan
 from functrace.ops.nests import for_each
@@ -66,6 +67,9 @@ class Sequencer:
     def __init__(self, b: Any, sites: list[Op]) -> None:
         self.b = b
         self.sites = sites
+        #: What is added up in the rounds of a scan, and the stacks that are not stored then.
+        self.row_folds: dict[Op, RowFold] = {}
+        self.unstored: Collection[Array] = ()
 
     def structure(self, op: Op, scope: Scope, span: tuple[Index, Index] | None = None) -> None:
         """Emit a loop or branch; of a scan only the rounds of ``span``, if there is one."""
@@ -111,11 +115,15 @@ class Sequencer:
         n, count = p["length"], p["num_carry"]
         carry, rows = body.program.inputs[:count], body.program.inputs[count:]
         stacks = [x for x in op.operands[count:] if isinstance(x, Read)][: len(rows)]
-        made = list(zip(body.program.outputs[count:], op.stacks))
+        pairs = zip(body.program.outputs[count:], op.stacks)
+        made = [(out, stack) for out, stack in pairs if stack.array not in self.unstored]
+        fold = self.row_folds.get(op)
         early = [(out, s) for out, s in made if out.array in carry and out.array.size != 1]
         late = [(out, s) for out, s in made if out.array not in carry or out.array.size == 1]
         places = self.places(op, body, body.program.outputs[:count], scope)
         values = self.first_values(op, carry, places, scope)
+        if fold is not None:
+            fold.start(scope)
 
         def one_round(i: Value, *held: Value) -> list[Value]:
             at = b.sub(b.const(n - 1, I64), i) if p["reverse"] else i
@@ -131,6 +139,8 @@ class Sequencer:
             self.groups(body, inner)
             for out, whole in late:
                 self.store_row(out, whole, at, inner, scope)
+            if fold is not None:
+                fold.add(i, inner)
             return self.next_carry(body.program.outputs[:count], carry, places, inner, held)
 
         lo, hi = span if span is not None else (0, self.length(n))
@@ -144,6 +154,8 @@ class Sequencer:
         else:
             last = long_loop(self, op, lo, hi, n, values, one_round, body_work(body))
         self.leave(op.outs[:count], places, last, scope)
+        if fold is not None:
+            fold.finish(scope)
 
     def length(self, n: int) -> Index:
         """Return the length of a loop: known, unless the kernel would be special by it."""
