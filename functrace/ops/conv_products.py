@@ -121,8 +121,12 @@ def conv_by_products(
         if batch >= _LINE:
             return [_direct_by_batch(x, w, places, padding, rhs_dilation)]
     config = [(0, 0, 0)] * 3 + [(lo, hi, d - 1) for (lo, hi), d in zip(padding, lhs_dilation)]
-    x = pad(x, 0, config)
-    if x.dtype.name in _DIRECT and size_of(w.shape[3:]) > size_of(places):
+    long = size_of(w.shape[3:]) > size_of(places)
+    # Batch and channel change places in a gradient: as they lie in memory, the padded copy has the
+    # batch outermost, and no stride of it depends on how large it is.
+    swapped = (0, 2, 1, *range(3, x.ndim))
+    x = transpose(pad(transpose(x, swapped), 0, config), swapped) if long else pad(x, 0, config)
+    if x.dtype.name in _DIRECT and long:
         if fills_vectors(w.shape[-1], x.dtype) and rhs_dilation[-1] == 1 and w.shape[1] <= _FEW:
             return [conv_sums(x, w, window_strides, rhs_dilation, places)]
         if fills_vectors(w.shape[2], x.dtype):
