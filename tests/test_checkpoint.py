@@ -123,7 +123,26 @@ def branching(w: Any, xs: Any) -> Any:
     return np.sum(lax.scan(step, xs[0], xs)[0])
 
 
-LOOPS = [recurrent, in_reverse, loops_in_loops, branching]
+def choosing(w: Any, xs: Any) -> Any:
+    def product(h: Any) -> Any:
+        return np.sin(checkpoint_name(w @ h, "hidden"))
+
+    def loop(h: Any) -> Any:
+        return lax.fori_loop(0, 3, lambda i, h: np.tanh(checkpoint_name(w @ h, "inside")), h)
+
+    def nested(h: Any) -> Any:
+        again = lax.cond(h[0] > 0, product, lambda h: h * h, np.sin(w @ h))
+        return again * checkpoint_name(np.exp(h * 0.1), "hidden")
+
+    def step(h: Any, x: Any) -> Any:
+        index = fnp.asarray(fnp.abs(h[1]) * 10, np.int64) % 3
+        return lax.switch(index, [product, loop, nested], h) + x, np.sum(h)
+
+    h, ys = lax.scan(step, xs[0], xs)
+    return np.sum(lax.cond(np.sum(h) > 100, nested, product, h)) + np.sum(ys**2)
+
+
+LOOPS = [recurrent, in_reverse, loops_in_loops, branching, choosing]
 every_loop = pytest.mark.parametrize("fun", LOOPS, ids=lambda f: f.__name__)
 
 
@@ -169,6 +188,27 @@ def test_policies_decide_what_loops_keep_of_each_step() -> None:
         "f64[6,3,4] output of dot_general",
         "f64[6,4] output of dot_general",
     ]
+
+
+def test_policies_decide_what_branches_keep() -> None:
+    def either(w: Any, xs: Any) -> Any:
+        def first(h: Any) -> Any:
+            return np.sin(checkpoint_name(w @ h, "hidden"))
+
+        def second(h: Any) -> Any:
+            return np.exp(checkpoint_name(w.T @ h, "hidden") * 0.1)
+
+        return np.sum(lax.cond(xs[0, 0] > 0, first, second, xs[0]))
+
+    names, inside = (policies.save_only_these_names(name) for name in ("hidden", "inside"))
+    # One of them runs: what they keep shares a place.
+    assert stacks(either, names) == ["f64[4] named 'hidden'"]
+    assert stacks(either, policies.dots_saveable) == ["f64[4] output of dot_general"]
+    assert stacks(either, policies.nothing_saveable) == []
+    assert (
+        stacks(choosing, names) == ["f64[4] named 'hidden'"] * 2 + ["f64[6,4] named 'hidden'"] * 2
+    )
+    assert stacks(choosing, inside) == ["f64[6,3,4] named 'inside'"]
 
 
 def test_a_product_that_is_kept_is_not_computed_again() -> None:

@@ -12,10 +12,11 @@ from functrace.control.rules.checkpoint_policies import name_p
 from functrace.core.arguments import flat_values, require_callable
 from functrace.core.aval import ShapedArray, typeof
 from functrace.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, JaxprEqn, Literal
-from functrace.core.lowering import Nested, Scan
+from functrace.core.lowering import Branches, Nested, Scan
 from functrace.dtypes import is_inexact
 from functrace.interpreters.linearize import linearize_jaxpr
 from functrace.interpreters.staging import stage
+from functrace.ops.creation import full_p
 from functrace.source_info import api_boundary
 
 __all__ = ["print_saved_residuals", "saved_residuals"]
@@ -90,6 +91,8 @@ def _of_equation(eqn: JaxprEqn, index: int) -> str:
         return _origin(inner, inner.outvars[index], [""] * len(inner.invars))
     if isinstance(lowering, Scan) and index >= eqn.params["num_carry"]:
         return f"{_of_step(eqn, index)}, of each step"
+    if isinstance(lowering, Branches):
+        return _of_branch(eqn, index)
     place = f" from {eqn.source}" if eqn.source is not None else ""
     if eqn.primitive is name_p:
         return f"named {eqn.params['name']!r}{place}"
@@ -104,6 +107,16 @@ def _of_step(eqn: JaxprEqn, index: int) -> str:
     if atom in body.invars[first : first + eqn.params["num_carry"]]:
         return f"carry of {eqn.primitive}" + (f" from {eqn.source}" if eqn.source else "")
     return _origin(body, atom, [""] * len(body.invars))
+
+
+def _of_branch(eqn: JaxprEqn, index: int) -> str:
+    """Say what the branches hand out; those that have nothing there hand out zeros."""
+    texts: dict[str, None] = {}
+    for branch in eqn.params["branches"]:
+        atom = branch.jaxpr.outvars[index]
+        if not any(e.primitive is full_p and atom in e.outvars for e in branch.eqns):
+            texts[_origin(branch.jaxpr, atom, [""] * len(branch.jaxpr.invars))] = None
+    return f"{', or '.join(texts) or 'zeros'}, of a branch"
 
 
 @api_boundary

@@ -47,7 +47,8 @@ def checkpoint(
             values, it runs as Python, forward and again backward.
         prevent_cse: keep the compiler from finding that what is computed again is known. Inside
             the body of a loop it isn't needed.
-        policy: which values are kept nevertheless; one of ``functrace.checkpoint_policies``.
+        policy: which values are kept nevertheless; one of ``functrace.checkpoint_policies``. It
+            is asked inside of scans and branches too; a ``while_loop`` keeps what it carries.
         static_argnums: positions of arguments that are Python values.
 
     Example:
