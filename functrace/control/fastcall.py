@@ -151,19 +151,24 @@ def make_fast_call(
     """
     writer = _Writer()
     count = len(kwargs) + (out is not None)
-    writer.miss_unless(f"len(args) == {len(args)} and len(kwargs) == {count}")
-    for i, arg in enumerate(args):
-        _read_argument(writer, f"args[{i}]", arg, i in statics.argnums)
-    for key in sorted(kwargs):
-        _read_argument(writer, f"kwargs[{key!r}]", kwargs[key], key in statics.argnames)
+    writer.miss_unless(f"len(kwargs) == {count}" if count else "not kwargs")
+    # One instruction takes the arguments apart and counts them.
+    places = [f"a{i}" for i in range(len(args))]
+    writer.lines.append(f"[{', '.join(places)}] = args")
+    for i, (place, arg) in enumerate(zip(places, args)):
+        _read_argument(writer, place, arg, i in statics.argnums)
+    for i, key in enumerate(sorted(kwargs)):
+        writer.lines.append(f"k{i} = kwargs[{key!r}]")
+        _read_argument(writer, f"k{i}", kwargs[key], key in statics.argnames)
     if out is not None:
-        _read_argument(writer, "kwargs['out']", out, False)
+        writer.lines.append("buffers = kwargs['out']")
+        _read_argument(writer, "buffers", out, False)
     run = [f"{writer.keep(captured.check)}()"] if captured.some else []
     if out is not None:
         into = writer.keep(program.program.into)
         run += [
             f"if {into}({', '.join(writer.leaves)}) is None: return MISS",
-            "return kwargs['out']",
+            "return buffers",
         ]
     else:
         over = written_over(program.program, donations)
@@ -173,12 +178,12 @@ def make_fast_call(
             *_donation_lines(writer, [(leaf, k) for leaf, k in donations if k not in over]),
             f"return {writer.build(out_tree.unflatten(range(out_tree.num_leaves)))}",
         ]
-    # Only a lookup in the arguments may miss: a KeyError of the run is the user's.
+    # Only a look at the arguments may miss: an error of the run is the user's.
     read, call_and_build = "\n        ".join(writer.lines), "\n    ".join(run)
     source = (
         "def fast_call(args, kwargs):\n"
         f"    try:\n        {read}\n"
-        "    except KeyError:\n        return MISS\n"
+        "    except (KeyError, ValueError):\n        return MISS\n"
         f"    {call_and_build}\n"
     )
     namespace = dict(writer.values)
@@ -227,4 +232,4 @@ def _read_argument(writer: _Writer, place: str, arg: Any, static: bool) -> None:
         writer.miss_unless(f"type({place}) is {kind} and {given} == {value}")
     else:
         example, treedef = tree.flatten(arg)
-        writer.read_entry(place, treedef.unflatten([0] * len(example)))
+        writer.read(place, treedef.unflatten([0] * len(example)))
