@@ -30,7 +30,7 @@ from functrace.compiler.ir.vecmath_tables import (
 _INF = float("inf")
 _HALF_ROOT_PI = float.fromhex("0x1.c5bf891b4ef6bp-1")
 # Where the series of erf ends: both sides of it are equally exact there.
-_ERF_NEAR = PerFormat(0.875, 1.25)
+_ERF_NEAR = PerFormat(0.9, 1.25)
 # erfc is 0 beyond.
 _ERFC_END = PerFormat(27.3, 10.1)
 # What large and small operands of hypot are multiplied by, and from where on.
@@ -45,7 +45,7 @@ _FACTOR = PerFormat(2.0**600, 2.0**80)
 def _erfc_tail(size: Expr, sharp: bool = False) -> Expr:
     """erfc(a) for a >= 0: exp(-a**2) times a smooth function of (a - 4) / (a + 4) / (1 + 2 a).
 
-    To a few places; with `sharp`, what the roundings of the product lose is added.
+    With what the roundings of the product lose; with `sharp`, those of the last sum too.
     """
     a = clamp(size, 0.0, _ERFC_END(size))
     first, second = a + 4.0, a.fma(2.0, 1.0)
@@ -59,14 +59,13 @@ def _erfc_tail(size: Expr, sharp: bool = False) -> Expr:
     total = smooth + start
     square, error = two_prod(a, a)
     part = reduce(-square, -error)
-    if not sharp:
-        total = total * scale.fma(scale.fma(-second, 1.0), scale)
-        return stretch((part.r + part.q).fma(total, total), part.n)
     product, lost = two_prod(total, scale)
     lost = scale.fma(smooth - (total - start), lost)
     # 1 - scale (1 + 2 a) is what scale lacks, as a share of it.
     second_low = a.fma(2.0, 1.0 - second)
     lost = product.fma(scale.fma(-second_low, scale.fma(-second, 1.0)), lost)
+    if not sharp:
+        return stretch(product + (part.r + part.q).fma(product, lost), part.n)
     power, power_low = fast_two_sum(part.r, part.q)
     lost = power_low.fma(product, power.fma(lost, lost))
     high = power.fma(product, product)
@@ -91,7 +90,7 @@ def erf(b: Builder, v: Scalar) -> Scalar:
         fourth = square * square
         tail = fourth * fourth
     else:
-        tail = _erfc_tail(size, sharp=True)
+        tail = _erfc_tail(size)
     return sel(size < _ERF_NEAR(x), _erf_near(size), 1.0 - tail).signed_as(x).v
 
 
