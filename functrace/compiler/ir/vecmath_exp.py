@@ -121,12 +121,18 @@ def reduce(x: Expr, tail: Expr | None = None) -> Reduced:
     return Reduced(n, r, (r * r).fma(poly(r, EXP), lost), lost)
 
 
-def exp_of(x: Expr, shift: float = 0.0) -> Expr:
-    """e**x * 2**shift."""
+def exp_in_parts(x: Expr) -> tuple[Expr, Expr]:
+    """n and p with e**x = 2**n (1 + p)."""
     n, r, first = _remainder(x)
     # r only where its last place doesn't matter, else the two it is the sum of.
     q = (r * r).fma(poly(r, EXP), n * -_LN2_REST(x))
-    return stretch((first + q) + 1.0, n + shift if shift else n)
+    return n, first + q
+
+
+def exp_of(x: Expr, shift: float = 0.0) -> Expr:
+    """e**x * 2**shift."""
+    n, p = exp_in_parts(x)
+    return stretch(p + 1.0, n + shift if shift else n)
 
 
 def exp(b: Builder, v: Scalar) -> Scalar:

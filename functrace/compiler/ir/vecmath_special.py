@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functrace.compiler.ir.builder import Builder
 from functrace.compiler.ir.kernel import F32, F64, Scalar
-from functrace.compiler.ir.vecmath_exp import exp_of, reduce, stretch
+from functrace.compiler.ir.vecmath_exp import exp_in_parts, exp_of, held, reduce, stretch
 from functrace.compiler.ir.vecmath_expr import (
     Expr,
     PerFormat,
@@ -42,12 +42,11 @@ _FACTOR = PerFormat(2.0**600, 2.0**80)
 # ---- error functions ---------------------------------------------------------------------------
 
 
-def _erfc_tail(size: Expr, sharp: bool = False) -> Expr:
-    """erfc(a) for a >= 0: exp(-a**2) times a smooth function of (a - 4) / (a + 4) / (1 + 2 a).
+def _erfcx(a: Expr) -> tuple[Expr, Expr]:
+    """exp(a**2) erfc(a) for a >= 0, as a sum of two.
 
-    With what the roundings of the product lose; with `sharp`, those of the last sum too.
+    It is a smooth function of (a - 4) / (a + 4), over 1 + 2 a.
     """
-    a = clamp(size, 0.0, _ERFC_END(size))
     first, second = a + 4.0, a.fma(2.0, 1.0)
     inverse = 1.0 / (first * second)
     scale = first * inverse
@@ -57,20 +56,37 @@ def _erfc_tail(size: Expr, sharp: bool = False) -> Expr:
     # Two chains are faster; with float32's few terms one is fast enough, and loses less.
     smooth = q * (horner(q, rest) if q.v.dtype == F32 else poly(q, rest))
     total = smooth + start
-    square, error = two_prod(a, a)
-    part = reduce(-square, -error)
     product, lost = two_prod(total, scale)
     lost = scale.fma(smooth - (total - start), lost)
     # 1 - scale (1 + 2 a) is what scale lacks, as a share of it.
     second_low = a.fma(2.0, 1.0 - second)
-    lost = product.fma(scale.fma(-second_low, scale.fma(-second, 1.0)), lost)
-    if not sharp:
-        return stretch(product + (part.r + part.q).fma(product, lost), part.n)
+    return product, product.fma(scale.fma(-second_low, scale.fma(-second, 1.0)), lost)
+
+
+def _erfc_tail(size: Expr) -> Expr:
+    """erfc(a) for a >= 0."""
+    a = clamp(size, 0.0, _ERFC_END(size))
+    product, lost = _erfcx(a)
+    square, error = two_prod(a, a)
+    part = reduce(-square, -error)
     power, power_low = fast_two_sum(part.r, part.q)
     lost = power_low.fma(product, power.fma(lost, lost))
     high = power.fma(product, product)
     # One rounding at the end, where results are subnormal.
     return stretch(high + (power.fma(product, product - high) + lost), part.n)
+
+
+def _erfc_beside_one(size: Expr) -> Expr:
+    """erfc(a) for a > 0.9, to the last place of 1.
+
+    With exp(-a**2) as `exp` computes it: what wants the derivative too computes it once.
+    """
+    square = size * size
+    error = sel(size > _ERFC_END(size), 0.0, size.fma(size, -square))
+    product, lost = _erfcx(clamp(size, 0.0, _ERFC_END(size)))
+    n, power = exp_in_parts(held(-square))
+    lost = error.fma(-product, lost)
+    return stretch(product + power.fma(product, power.fma(lost, lost)), n)
 
 
 def _erf_near(x: Expr) -> Expr:
@@ -90,14 +106,14 @@ def erf(b: Builder, v: Scalar) -> Scalar:
         fourth = square * square
         tail = fourth * fourth
     else:
-        tail = _erfc_tail(size)
+        tail = _erfc_beside_one(size)
     return sel(size < _ERF_NEAR(x), _erf_near(size), 1.0 - tail).signed_as(x).v
 
 
 def erfc(b: Builder, v: Scalar) -> Scalar:
     x = Expr(b, v)
     size = abs(x)
-    tail = _erfc_tail(size, sharp=True)
+    tail = _erfc_tail(size)
     out = sel(x < 0.0, 2.0 - tail, tail)
     return sel(size < 0.25, 1.0 - _erf_near(x), out).v
 
@@ -132,7 +148,7 @@ def erf_inv(b: Builder, v: Scalar) -> Scalar:
         return sel(size.eq(1.0), _INF, y).signed_as(x).v
     rest = 1.0 - size
     y = _erf_inv_guess(size, clamp(w, 0.0, 37.2))
-    error = sel(size > 0.5, rest - _erfc_tail(y, sharp=True), _erf_near(y) - size)
+    error = sel(size > 0.5, rest - _erfc_tail(y), _erf_near(y) - size)
     u = error * (exp_of(y * y) * _HALF_ROOT_PI)
     y = y - u / y.fma(u, 1.0)
     y = sel(size.eq(1.0), _INF, y)
