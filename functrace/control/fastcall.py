@@ -19,12 +19,13 @@ from functrace import tree
 from functrace.control.captured import CapturedArrays
 from functrace.control.donation import give_back, written_over
 from functrace.control.signature import Exact, Statics, exact
+from functrace.core.trace import detours
 
 if TYPE_CHECKING:
     from functrace.compiler.pipeline import Compiled
     from functrace.compiler.runtime.program import Program
 
-__all__ = ["MISS", "FastCall", "make_fast_call"]
+__all__ = ["MISS", "FastCall", "make_fast_call", "straight_class"]
 
 MISS = object()
 """What a fast call returns when the call isn't the one it was made for."""
@@ -189,6 +190,46 @@ def make_fast_call(
     namespace = dict(writer.values)
     exec(_code(source), namespace)
     return namespace["fast_call"]  # type: ignore[no-any-return]
+
+
+def straight_class(base: type[Any], args: Sequence[Any], out_tree: Any) -> type[Any] | None:
+    """Return a kind of ``base`` whose instances call their ``_program`` at once, or None.
+
+    It is for arguments like these, of which only the structure of built-in containers is to be
+    looked at; all other calls go to ``_call_otherwise``. Python looks for ``__call__`` in the class
+    only, and functions of one structure share it, so what it refers to is in the instance. Of an
+    output that is one leaf, ``_program`` returns that itself.
+    """
+    writer = _Writer()
+    places = [f"a{i}" for i in range(len(args))]
+    writer.lines.append(f"[{', '.join(places)}] = args")
+    for place, arg in zip(places, args):
+        _read_argument(writer, place, arg, False)
+    built = writer.build(out_tree.unflatten(range(out_tree.num_leaves)))
+    built = "out" if built == "out[0]" else built
+    if len(writer.values) > 1:
+        return None
+    otherwise = "return self._call_otherwise(args, kwargs)"
+    read = "\n            ".join(writer.lines).replace("return MISS", otherwise)
+    source = (
+        "def __call__(self, *args, **kwargs):\n"
+        "    if not detours and not kwargs:\n"
+        f"        try:\n            {read}\n"
+        f"        except (KeyError, ValueError):\n            {otherwise}\n"
+        f"        out = self._program({', '.join(writer.leaves)})\n"
+        f"        if out is not None:\n            return {built}\n"
+        f"    {otherwise}\n"
+    )
+    return _class_of(base, source)  # type: ignore[arg-type]  # classes can be hashed
+
+
+@lru_cache(maxsize=256)
+def _class_of(base: type[Any], source: str) -> type[Any]:
+    """Return the class with this call."""
+    namespace: dict[str, Any] = {"detours": detours}
+    exec(_code(source), namespace)
+    names = {"__slots__": (), "__module__": base.__module__, "__doc__": base.__doc__}
+    return type(base.__name__, (base,), {"__call__": namespace["__call__"], **names})
 
 
 @lru_cache(maxsize=256)

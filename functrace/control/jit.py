@@ -22,20 +22,21 @@ from functrace.control.captured import CapturedArrays
 from functrace.control.donation import give_back, match_donated, run_donating
 from functrace.control.eject import write_module
 from functrace.control.explain import JitCacheInfo, explain_miss
-from functrace.control.fastcall import MISS, FastCall, make_fast_call
+from functrace.control.fastcall import MISS, FastCall, make_fast_call, straight_class
 from functrace.control.host.float_checks import raise_where_nan_is_made
 from functrace.control.jit_primitive import bind_jit, compiled, is_compiled
 from functrace.control.signature import CallSignature, ReadCall, Statics, read_call
 from functrace.control.stages import Lowered, Traced
 from functrace.core.arguments import flat_values, require_callable
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
-from functrace.core.trace import EVAL, Tracer, state
+from functrace.core.trace import EVAL, Tracer, detours, state
 from functrace.errors import compose
 from functrace.interpreters.staging import stage
 from functrace.source_info import api_boundary, describe_function
 
 if TYPE_CHECKING:
     from functrace.compiler.pipeline import Compiled
+    from functrace.compiler.runtime.program import Program
 
 __all__ = ["JitFunction", "jit", "named_call"]
 
@@ -48,6 +49,7 @@ _fast_calls_allowed = True
 def _follow_config() -> None:
     global _fast_calls_allowed
     _fast_calls_allowed = not (config.disable_jit or config.debug_nans)
+    (detours.discard if _fast_calls_allowed else detours.add)("a setting")
 
 
 on_change("disable_jit", _follow_config)
@@ -56,6 +58,10 @@ _follow_config()
 
 TRACES = 4096
 """How many signatures a jitted function keeps, the most recently used ones."""
+
+
+def _no_program(*args: Any) -> None:
+    """Say that a call must look further, as programs do of arguments that aren't theirs."""
 
 
 class _TraceOf:
@@ -124,9 +130,14 @@ class JitFunction:
         self._traces: MemoryCache[CallSignature, _TraceOf] = MemoryCache(TRACES)
         self._fast_calls: dict[Any, FastCall] = {}
         self._fast: tuple[FastCall, ...] = ()
+        self._program: Callable[..., Any] = _no_program
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the compiled function, tracing and compiling it first for a new signature."""
+        return self._call_otherwise(args, kwargs)
+
+    def _call_otherwise(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Call where the class, which may be one for the first signature, has no shorter way."""
         if state.trace is EVAL and _fast_calls_allowed:
             for fast in self._fast:
                 result = fast(args, kwargs)
@@ -210,6 +221,19 @@ class JitFunction:
             self._statics, args, kwargs, traced.out_tree, program, traced.captured, **options
         )
         self._fast = tuple(self._fast_calls.values())[-FAST_CALLS:]
+        plain = not (kwargs or options.get("donations") or self._statics or traced.captured.some)
+        if plain and len(self._fast_calls) == 1 and type(self) is JitFunction:
+            self._go_straight(args, traced.out_tree, program.program)
+
+    def _go_straight(self, args: Sequence[Any], out_tree: Any, program: Program) -> None:
+        """Let calls like the first one go to their program with nothing in between."""
+        straight = straight_class(JitFunction, args, out_tree)
+        if straight is not None:
+            self._program = program.call_for_one() if out_tree.is_leaf() else program.call
+            self.__class__ = straight
+
+    def _go_no_longer_straight(self) -> None:
+        self.__class__, self._program = JitFunction, _no_program
 
     def _read(self, args: Sequence[Any], kwargs: dict[str, Any]) -> ReadCall:
         return read_call(self._fun, self._statics, args, kwargs)
@@ -244,6 +268,7 @@ class JitFunction:
             self._fast_calls.pop((key, "out"), None)
         if dropped:
             self._fast = tuple(self._fast_calls.values())[-FAST_CALLS:]
+            self._go_no_longer_straight()
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """Bind as a method; ``self`` must be a pytree or static (``static_argnums=0``)."""
@@ -278,6 +303,7 @@ class JitFunction:
         self._traces.clear()
         self._fast_calls.clear()
         self._fast = ()
+        self._go_no_longer_straight()
         self._misses = 0
 
     def cache_info(self) -> JitCacheInfo:

@@ -351,6 +351,23 @@ class _State(threading.local):
 
 state = _State()
 
+detours: set[object] = set()
+"""Why calls of compiled functions may not go straight to their programs: traces that some thread is
+under, and settings. While there is nothing, a call need not ask for the trace of its own thread."""
+
+
+def enter(trace: Trace) -> None:
+    """Let a trace of this thread begin."""
+    detours.add(trace)
+    state.trace = trace
+
+
+def leave(trace: Trace, parent: Trace) -> None:
+    """Let a trace end, and go back to the one it began under."""
+    state.trace = parent
+    detours.discard(trace)
+    trace.live = False
+
 
 def current_trace() -> Trace:
     """Return the trace that ``bind`` gives calls to, in this thread."""

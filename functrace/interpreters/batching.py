@@ -9,7 +9,15 @@ import numpy as np
 
 from functrace.core.aval import ShapedArray, shape_of
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
-from functrace.core.trace import Primitive, Trace, Tracer, concretization_error, state
+from functrace.core.trace import (
+    Primitive,
+    Trace,
+    Tracer,
+    concretization_error,
+    enter,
+    leave,
+    state,
+)
 from functrace.interpreters.staging import stage
 from functrace.ops.broadcasting import broadcast_in_dim
 from functrace.ops.operators import ArrayOperators
@@ -188,12 +196,11 @@ def batch_flat(
     parent = state.trace
     trace = BatchTrace(parent, size, name)
     tracers = [trace.wrap(a, d) for a, d in zip(args, dims)]
-    state.trace = trace
+    enter(trace)
     try:
         outs = fun(*tracers)
     finally:
-        state.trace = parent
-        trace.live = False
+        leave(trace, parent)
     values, out_dims = [], []
     for out in outs:
         mine = type(out) is BatchTracer and out._trace is trace

@@ -14,7 +14,15 @@ import numpy as np
 
 from functrace.core.aval import ShapedArray, typeof
 from functrace.core.jaxpr import ClosedJaxpr, eval_jaxpr
-from functrace.core.trace import Primitive, Trace, Tracer, concretization_error, state
+from functrace.core.trace import (
+    Primitive,
+    Trace,
+    Tracer,
+    concretization_error,
+    enter,
+    leave,
+    state,
+)
 from functrace.interpreters.staging import stage
 from functrace.ops.arithmetic import add_p
 from functrace.ops.broadcasting import broadcast_to
@@ -260,12 +268,11 @@ def jvp_flat(
     parent = state.trace
     trace = JVPTrace(parent, name=name)
     args = [p if t is None else JVPTracer(trace, p, t) for p, t in zip(primals, tangents)]
-    state.trace = trace
+    enter(trace)
     try:
         outs = fun(*args)
     finally:
-        state.trace = parent
-        trace.live = False
+        leave(trace, parent)
     return split_outputs(trace, outs)
 
 

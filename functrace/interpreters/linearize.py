@@ -30,7 +30,9 @@ from functrace.core.trace import (
     Trace,
     Tracer,
     concretization_error,
+    enter,
     leaked_tracer_error,
+    leave,
     state,
 )
 from functrace.interpreters.forward import JVPTrace, split_outputs
@@ -365,12 +367,12 @@ def linearize_flat(
         tracer = trace.wrap(primal, tangent)
         tracer.weak = bool(weak) and weak[i]
         args.append(tracer)
-    state.trace = trace
+    enter(trace)
     try:
         outs = fun(*args)
     finally:
-        state.trace = parent
-        trace.live = linear.live = False
+        leave(trace, parent)
+        linear.live = False
     out_primals, out_tangents = split_outputs(trace, outs)
     program = LinearProgram(linear.eqns, linear.count, inputs, out_tangents)
     linear.eqns = []  # the tracers know their trace: it must not hold them
@@ -406,7 +408,7 @@ def linearize_jaxpr(
         return known  # type: ignore[no-any-return]
     parent = state.trace
     trace = JaxprTrace(parent, "linearize")
-    state.trace = trace
+    enter(trace)
     try:
         inputs = [trace.new_input(aval) for aval in closed.in_avals]
         outs, program = linearize_flat(
@@ -416,8 +418,7 @@ def linearize_jaxpr(
         linear, residuals = program.to_jaxpr(moving)
         primal, consts = trace.finish([*outs, *residuals])
     finally:
-        state.trace = parent
-        trace.live = False
+        leave(trace, parent)
     if config.checks:
         check_jaxpr(primal)
     nonzero_out = tuple(o is not None for o in program.outputs)

@@ -15,7 +15,9 @@ from functrace.core.trace import (
     Trace,
     Tracer,
     concretization_error,
+    enter,
     leaked_tracer_error,
+    leave,
     state,
 )
 from functrace.ops.operators import ArrayOperators
@@ -250,13 +252,14 @@ def stage(
     """
     saved, saved_source = state.trace, replayed.source
     trace = JaxprTrace(saved, name)
-    state.trace, replayed.source = trace, None
+    enter(trace)
+    replayed.source = None
     try:
         outs = fun(*(trace.new_input(aval) for aval in avals))
         jaxpr, consts = trace.finish(outs)
     finally:
-        state.trace, replayed.source = saved, saved_source
-        trace.live = False
+        leave(trace, saved)
+        replayed.source = saved_source
     if captured is not None:
         captured += trace.captured()
     if config.checks:

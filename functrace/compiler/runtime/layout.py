@@ -54,6 +54,18 @@ def aligned(size: int, to: int = _ALIGN) -> int:
     return -(-size // to) * to
 
 
+def unpacked(layout: Layout) -> Layout:
+    """Return the layout of the same program that returns its only result itself.
+
+    It has a header of its own, which points to the other rows of the first, and idle blocks of
+    its own.
+    """
+    header = layout.rows[: len(Header)].copy()
+    header[Header.RESULT] = _SINGLE
+    header[Header.FREE] = header[Header.FREE_COUNT] = 0
+    return layout._replace(rows=header)
+
+
 class Layout(NamedTuple):
     """Where everything of a program is.
 

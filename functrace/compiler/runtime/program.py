@@ -16,7 +16,7 @@ import numpy as np
 from functrace.compiler.ir.convention import ERROR_SLOT, MAX_DETAILS, status_kind_site
 from functrace.compiler.runtime.driver import Driver, builtin_allowed, driver, thread_limit
 from functrace.compiler.runtime.driver_ir import CELL_BYTES, CELL_STEP_WORD
-from functrace.compiler.runtime.layout import STEP_BYTES, Layout, address_of, lay_out
+from functrace.compiler.runtime.layout import STEP_BYTES, Layout, address_of, lay_out, unpacked
 from functrace.compiler.runtime.placing import Placer
 from functrace.compiler.runtime.steps import (
     Copy,
@@ -156,6 +156,20 @@ class Program:
         if builtin_allowed():
             self.call = self._driver.builtin("call", self._state)
             self.into = self._driver.builtin("into", self._state)
+
+    def call_for_one(self) -> Callable[..., Any]:
+        """Return a ``call`` whose result is the only result itself, not a list of it."""
+        if not builtin_allowed():
+            return self._call_for_one
+        layout = unpacked(self._layout)
+        # From now on calls take their blocks, with the memory of temporaries, from the new header.
+        self._driver.free_blocks(address_of(self._layout.rows))
+        rest = (*self._state[1:], self._layout.rows)
+        return self._driver.builtin("call", (layout.rows, *rest, _Blocks(layout, self._driver)))
+
+    def _call_for_one(self, *args: Any) -> Any:
+        results = self.call(*args)
+        return None if results is None else results[0]
 
     def __call__(self, *args: Any) -> Any:
         """Return the results for arguments of the right shapes and dtypes, in any layout.
