@@ -46,6 +46,15 @@ def test_results_are_the_same(name: str) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("backend", ["python", "numba"])
+def test_other_backends_go_this_way_too(backend: str) -> None:
+    with ft.config.override(backend=backend):
+        f = ft.jit(lambda x: x * 2.0)
+        for _ in range(2):
+            np.testing.assert_array_equal(f(X), 2 * X)
+    assert goes_straight(f)
+
+
 def test_other_calls_find_their_way() -> None:
     f = ft.jit(lambda x, y=1.0: x["a"] * y)
     np.testing.assert_array_equal(f({"a": X}), X)

@@ -160,16 +160,12 @@ class Program:
     def call_for_one(self) -> Callable[..., Any]:
         """Return a ``call`` whose result is the only result itself, not a list of it."""
         if not builtin_allowed():
-            return self._call_for_one
+            return only_result(self.call)
         layout = unpacked(self._layout)
         # From now on calls take their blocks, with the memory of temporaries, from the new header.
         self._driver.free_blocks(address_of(self._layout.rows))
         rest = (*self._state[1:], self._layout.rows)
         return self._driver.builtin("call", (layout.rows, *rest, _Blocks(layout, self._driver)))
-
-    def _call_for_one(self, *args: Any) -> Any:
-        results = self.call(*args)
-        return None if results is None else results[0]
 
     def __call__(self, *args: Any) -> Any:
         """Return the results for arguments of the right shapes and dtypes, in any layout.
@@ -318,6 +314,16 @@ class Program:
         if outs is not None:
             return made
         return _packed([array if array.ndim else array[()] for array in made], self.result)
+
+
+def only_result(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what returns the only one of the results of ``call``."""
+
+    def first(*args: Any) -> Any:
+        results = call(*args)
+        return None if results is None else results[0]
+
+    return first
 
 
 def never(*args: Any) -> None:

@@ -20,6 +20,7 @@ from functrace.compiler.ir.convention import (
 )
 from functrace.compiler.runtime.build import build
 from functrace.compiler.runtime.layout import address_of
+from functrace.compiler.runtime.program import only_result
 from functrace.compiler.runtime.steps import (
     Copy,
     HostCall,
@@ -138,6 +139,10 @@ class PythonProgram:
             if weak != spec.weak or array.shape != spec.shape or array.dtype != spec.dtype:
                 return None
         return self(*args)
+
+    def call_for_one(self) -> Callable[..., Any]:
+        """Return a ``call`` whose result is the only result itself, not a list of it."""
+        return only_result(self.call)
 
     def __call__(self, *args: Any) -> list[Any]:
         """Return the results for flat arguments."""
