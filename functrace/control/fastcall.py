@@ -8,7 +8,7 @@ and the caller takes the general path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from types import CodeType
 from typing import TYPE_CHECKING, Any
@@ -34,9 +34,13 @@ FastCall = Callable[[Sequence[Any], dict[str, Any]], Any]
 
 
 class _Writer:
-    """Collects the lines of the generated function and the values it refers to."""
+    """Collects the lines of the generated function and the values it refers to.
 
-    def __init__(self) -> None:
+    ``miss`` is its statement for calls that aren't like the one it is made for.
+    """
+
+    def __init__(self, miss: str = "return MISS") -> None:
+        self.miss = miss
         self.lines: list[str] = []
         self.values: dict[str, Any] = {"MISS": MISS}
         self.leaves: list[str] = []
@@ -55,7 +59,15 @@ class _Writer:
 
     def miss_unless(self, condition: str) -> None:
         """Give up unless a condition holds."""
-        self.lines.append(f"if not ({condition}): return MISS")
+        self.lines.append(f"if not ({condition}): {self.miss}")
+
+    def read_positional(self, args: Sequence[Any], statics: Collection[int] = ()) -> None:
+        """Take the leaves out of positional arguments like these."""
+        # One instruction takes the arguments apart and counts them.
+        places = [f"a{i}" for i in range(len(args))]
+        self.lines.append(f"[{', '.join(places)}] = args")
+        for i, (place, arg) in enumerate(zip(places, args)):
+            _read_argument(self, place, arg, i in statics)
 
     def read(self, place: str, example: Any) -> None:
         """Take the leaves out of the value at ``place``, of the structure of ``example``."""
@@ -153,11 +165,7 @@ def make_fast_call(
     writer = _Writer()
     count = len(kwargs) + (out is not None)
     writer.miss_unless(f"len(kwargs) == {count}" if count else "not kwargs")
-    # One instruction takes the arguments apart and counts them.
-    places = [f"a{i}" for i in range(len(args))]
-    writer.lines.append(f"[{', '.join(places)}] = args")
-    for i, (place, arg) in enumerate(zip(places, args)):
-        _read_argument(writer, place, arg, i in statics.argnums)
+    writer.read_positional(args, statics.argnums)
     for i, key in enumerate(sorted(kwargs)):
         writer.lines.append(f"k{i} = kwargs[{key!r}]")
         _read_argument(writer, f"k{i}", kwargs[key], key in statics.argnames)
@@ -200,17 +208,14 @@ def straight_class(base: type[Any], args: Sequence[Any], out_tree: Any) -> type[
     only, and functions of one structure share it, so what it refers to is in the instance. Of an
     output that is one leaf, ``_program`` returns that itself.
     """
-    writer = _Writer()
-    places = [f"a{i}" for i in range(len(args))]
-    writer.lines.append(f"[{', '.join(places)}] = args")
-    for place, arg in zip(places, args):
-        _read_argument(writer, place, arg, False)
+    otherwise = "return self._call_otherwise(args, kwargs)"
+    writer = _Writer(otherwise)
+    writer.read_positional(args)
     built = writer.build(out_tree.unflatten(range(out_tree.num_leaves)))
     built = "out" if built == "out[0]" else built
     if len(writer.values) > 1:
         return None
-    otherwise = "return self._call_otherwise(args, kwargs)"
-    read = "\n            ".join(writer.lines).replace("return MISS", otherwise)
+    read = "\n            ".join(writer.lines)
     source = (
         "def __call__(self, *args, **kwargs):\n"
         "    if not detours and not kwargs:\n"
