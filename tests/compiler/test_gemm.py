@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import functrace as ft
+from functrace.compiler import cpu
 from functrace.compiler.runtime import gemm
 from functrace.compiler.runtime.blas import Operand
 from functrace.config import config
@@ -22,7 +23,7 @@ SIZES = [
 ]
 
 pytestmark = pytest.mark.skipif(
-    not gemm.wide_vectors(), reason="no 512-bit vectors here: all products are the library's"
+    not cpu.wide_vectors(), reason="no 512-bit vectors here: all products are the library's"
 )
 
 
@@ -146,6 +147,6 @@ def test_the_library_does_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not own("float64", 2304, 2304, 2304)
     assert not own("float64", 4096, 1024, 1024)
     x, y = _normal(84, 85), _normal(85, 86)
-    monkeypatch.setattr(gemm, "wide_vectors", lambda: False)
+    monkeypatch.setattr(cpu, "wide_vectors", lambda: False)
     assert not own("float64", 80, 80, 80)
     np.testing.assert_allclose(ft.jit(lambda x, y: (x @ y) * 1.0)(x, y), x @ y, rtol=1e-12)

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from functrace.compiler.cpu import wide_vectors
+from functrace.compiler import cpu
 from functrace.compiler.runtime.blas import Operand
 from functrace.compiler.runtime.gemm_ir import PANEL, ROWS, pack_text, product_text
 from functrace.compiler.runtime.steps import KernelCode, Step
 from functrace.compiler.runtime.wide_ir import LANES
 
-__all__ = ["OwnProduct", "own_product", "wide_vectors"]
+__all__ = ["OwnProduct", "own_product"]
 
 _LETTERS = {"float32": "s", "float64": "d"}
 #: Multiplications of one product. Below, the library is as fast, and its call compiles sooner.
@@ -211,7 +211,7 @@ def own_product(
     """
     letter = _LETTERS.get(dtype.name)
     m, n, k = sizes
-    if letter is None or batch < 1 or not _LEAST <= m * n * k <= _MOST or not wide_vectors():
+    if letter is None or batch < 1 or not _LEAST <= m * n * k <= _MOST or not cpu.wide_vectors():
         return None
     if m < _FEWEST_ROWS or 2 * n <= LANES[letter] or (m * n * k > _MANY and max(sizes) > _LONGEST):
         return None
